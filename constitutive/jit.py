@@ -1,0 +1,87 @@
+"""Numba as this project uses it: one set of options, and a kernel cache that is never stale.
+
+Numba's own disk cache looks only at the file of the function it caches, so it serves old machine code when a callee in
+another file has changed. Here the cache folder is named by a hash of all sources of the project and of the Numba and Python
+versions: any edit leads to a new, empty folder. The base folder is `$NUMBA_CACHE_DIR` where set, else `.kernels/` beside the
+packages in a source checkout, else the user's cache folder.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import config
+from platformdirs import user_cache_dir
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("constitutive", "fem", "learning", "cases")
+UNUSED_DAYS = 14  # a cache folder that no run has touched for so long is removed
+
+# Contraction (fused multiply-add) is the only liberty: no reordering of sums, and NaN keeps its meaning.
+OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+
+
+def source_hash(root: Path = ROOT) -> str:
+    """Hash of every Python source of the project and of the versions that turn it into machine code."""
+    digest = hashlib.sha256(f"{sys.version} {numba.__version__}".encode())
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            digest.update(str(path.relative_to(root)).encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_folder(root: Path = ROOT) -> Path:
+    """Folder of the compiled kernels of exactly these sources."""
+    base = os.environ.get("NUMBA_CACHE_DIR")
+    if base is None:
+        in_checkout = (root / "pyproject.toml").exists() and os.access(root, os.W_OK)
+        base = str(root / ".kernels") if in_checkout else user_cache_dir("multiscale-impact")
+    return Path(base) / source_hash(root)
+
+
+def _use_cache() -> None:
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)
+        for other in folder.parent.iterdir():
+            if time.time() - other.stat().st_mtime > UNUSED_DAYS * 86400 and len(other.name) == len(
+                folder.name
+            ):
+                shutil.rmtree(other, ignore_errors=True)
+    except OSError:
+        return  # nowhere to keep kernels: Numba finds a place of its own or compiles anew
+    config.CACHE_DIR = str(folder)
+
+
+_use_cache()
+
+
+def njit(*signature: Any, **options: Any) -> Any:
+    """`numba.njit` with the project's options; usable bare, with a signature, or with options.
+
+    Functions that factories close over get a stable identity: Numba otherwise names every function object at random, and a
+    cached closure over one would be compiled again by each process.
+    """
+    if len(signature) == 1 and callable(signature[0]) and hasattr(signature[0], "__code__"):
+        return njit()(signature[0])
+
+    def decorate(function: Callable) -> Any:
+        dispatcher = numba.njit(*signature, **(OPTIONS | options))(function)
+        if function.__closure__ is None and hasattr(dispatcher, "_set_uuid"):
+            dispatcher._set_uuid(f"{function.__module__}.{function.__qualname__}")
+        return dispatcher
+
+    return decorate
+
+
+def inline(function: Callable) -> Any:
+    """Compile a small point-wise function so that its callers' loops over points can be vectorised (SIMD)."""
+    return njit(inline="always")(function)
