@@ -1,0 +1,1 @@
+"""Explicit dynamics with hexahedra, rigid contact and any material law."""

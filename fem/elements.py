@@ -1,0 +1,127 @@
+"""What all element types share: their memory, the law at their points, assembly to nodes, the stable step."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from constitutive.law import BLOCK, Law, pack
+from fem.blocks import element_blocks, element_values, force_slots
+from fem.mesh import Mesh
+
+
+class MaterialError(RuntimeError):
+    """A material point could not be updated; names element, place, time and the law's reason."""
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Numbers of the method, all dimensionless.
+
+    Bulk viscosity has the default coefficients of ABAQUS/Explicit. Hourglass control (hex8r): viscous in the manner of Flanagan &
+    Belytschko (1981), stiffness as a fraction of the full elastic hourglass stiffness of a cube. `safety` scales the stable
+    step; `penalty` is the stiffness of penalty contact in units of m / dt^2 of each node.
+    """
+
+    linear_viscosity: float = 0.06
+    quadratic_viscosity: float = 1.2
+    hourglass_viscosity: float = 0.05
+    hourglass_stiffness: float = 0.0
+    safety: float = 0.9
+    penalty: float = 0.1
+
+
+class Elements:
+    """Base of the element types: arrays in blocks of 64 material points (see fem/blocks.py).
+
+    A type sets `name` and `points` (material points per element) and defines `update`.
+    """
+
+    name: str
+    points: int
+    state_names = ("F", "stress", "state", "pressure", "force", "limit", "work")
+
+    def __init__(self, mesh: Mesh, law: Law, controls: Controls):
+        self.law, self.count = law, len(mesh.hexes)
+        self.per_block = BLOCK // self.points
+        self.nodes = element_blocks(mesh.hexes.astype(np.int32), self.per_block)
+        blocks = self.blocks = len(self.nodes)
+        self.numbers = np.array(
+            [
+                law.density,
+                law.p_wave_modulus,
+                law.shear_modulus,
+                controls.linear_viscosity,
+                controls.quadratic_viscosity,
+                controls.hourglass_viscosity,
+                controls.hourglass_stiffness,
+            ]
+        )
+        points = blocks * BLOCK
+        self.F = pack(np.tile(np.eye(3).ravel(), (points, 1)))
+        self.stress = np.zeros((blocks, 6 * BLOCK))
+        self.state = law.pack_state(law.initial_state(points))
+        self.pressure = np.zeros((blocks, self.per_block))  # of bulk viscosity
+        self.force = np.zeros((blocks, 24 * self.per_block))
+        self.limit = np.zeros((blocks, self.per_block))  # stable step of each element
+        self.work = np.zeros((blocks, 3))  # done so far on: stress, bulk viscosity, hourglass control
+        self.law_time = np.zeros(blocks)
+        self.status = np.zeros((blocks, BLOCK + 1), np.int64)
+        self.slot_start, self.slots = force_slots(mesh.hexes, len(mesh.points), self.per_block)
+        self.order = np.arange(blocks)
+
+    def share_out(self, threads: int) -> None:
+        """Deal the blocks to threads like cards, so that a busy region of the mesh is shared by all."""
+        self.order = np.concatenate([np.arange(first, self.blocks, threads) for first in range(threads)])
+
+    def update(self, displacement: np.ndarray, velocity: np.ndarray, dt: float) -> None:
+        """Bring all points to the displacement (n, 3) reached with velocity (n, 3) in a step dt, and find the forces."""
+        raise NotImplementedError
+
+    def failed_point(self) -> tuple[int, str] | None:
+        """Element and reason of the first failed update of the last step, or None."""
+        if self.status[:, BLOCK].max() == 0:
+            return None
+        block = int(np.argmax(self.status[:, BLOCK] > 0))
+        point = int(np.argmax(self.status[block, :BLOCK] > 0))
+        return block * self.per_block + point % self.per_block, self.law.reason(int(self.status[block, point]))
+
+    def stable_step(self) -> tuple[float, int]:
+        """Stable time step in s, without safety factor, and the element that controls it."""
+        element = int(np.argmin(self.limit))
+        return float(self.limit.ravel()[element]), element
+
+    def save(self) -> dict[str, np.ndarray]:
+        """Everything that changes, by name, for a checkpoint."""
+        return {name: getattr(self, name) for name in self.state_names}
+
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """Inverse of `save`."""
+        for name in self.state_names:
+            getattr(self, name)[:] = arrays[name]
+
+    def _points(self, blocks: np.ndarray) -> np.ndarray:
+        """Point arrays (n_blocks, c * 64) as (elements, points, c)."""
+        values = blocks.reshape(self.blocks, -1, self.points, self.per_block).transpose(0, 3, 2, 1)
+        return values.reshape(self.blocks * self.per_block, self.points, -1)[: self.count]
+
+    def point_values(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """F (m, points, 3, 3), stress (m, points, 6) and state (m, points, k) of all elements."""
+        state = pack(self.law.unpack_state(self.state, self.blocks * BLOCK))
+        return (
+            self._points(self.F).reshape(self.count, self.points, 3, 3),
+            self._points(self.stress),
+            self._points(state),
+        )
+
+    def element_values(self, blocks: np.ndarray) -> np.ndarray:
+        """Element arrays (n_blocks, c * per_block) as (elements, c)."""
+        return element_values(blocks, self.count, self.per_block)
+
+    def point_volumes(self) -> np.ndarray:
+        """Reference volume of each material point (m, points), m3."""
+        raise NotImplementedError
+
+    @property
+    def memory(self) -> int:
+        """Bytes of all arrays."""
+        return sum(value.nbytes for value in vars(self).values() if isinstance(value, np.ndarray))

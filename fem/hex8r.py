@@ -1,0 +1,278 @@
+"""`hex8r`: the uniform-gradient hexahedron with hourglass control, total Lagrangian (Flanagan & Belytschko 1981).
+
+F        = I + sum_I (u_I - u_0) (x) B_I                    B_I: volume-averaged dN_I/dX
+f_I      = V0 P B_I + sum_alpha gamma_alphaI q_alpha        P = (sigma - p_v I) cof F
+gamma_alphaI = h_alphaI - X_alpha . B_I,  X_alpha = sum_I h_alphaI X_I     (no force under any affine motion)
+q_alpha  = a gammadot_alpha + k gamma_alpha                 gamma_alpha = sum_I gamma_alphaI u_I
+a        = viscous coefficient * rho c L0^2 / 4             L0 = V0^(1/3), c P-wave speed
+k        = stiffness coefficient * G L0 / 12                1 would be the full elastic hourglass stiffness of a cube
+p_v      = rho (b1 c L (-d) + (b2 L d)^2 [d < 0])           bulk viscosity, d = tr D, L = 2 c / omega the current length
+omega^2 <= 8 / rho0 (lambda tr Gh + 2 G max_eig Gh)         Gh = F^-T (sum_I B_I (x) B_I) F^-1: rigorous for a free element
+dt      <= 2 / omega (sqrt(1 + xi^2) - xi)                  xi = b1 + b2^2 L / c max(-d, 0)
+
+Differences u_I - u_0 make a translating element see F = I to the last bit. The largest eigenvalue is bounded by
+m + sqrt(2) s, m and s the mean and deviation of the three (Wolkowicz & Styan 1980): exact for cubes and for flat elements.
+Work is summed by the trapezoidal rule, the exact conjugate of central differences.
+"""
+
+from functools import cache
+
+import numpy as np
+from numba import prange, types
+
+from constitutive.jit import inline, njit
+from constitutive.law import BLOCK, UPDATE_BLOCK, Law
+from constitutive.tensor import adjugate, norm_squared, push_forward
+from fem.blocks import element_blocks
+from fem.clock import seconds
+from fem.elements import Controls, Elements
+from fem.hex8 import HOURGLASS, mean_gradient
+from fem.mesh import Mesh
+
+N = BLOCK
+# Offsets into the scratch memory of a block, in doubles.
+_U, _V, _F, _OLD, _PV, _WORK = 0, 24 * N, 48 * N, 57 * N, 63 * N, 72 * N
+_SCRATCH = 75 * N
+
+
+@inline
+def load9(a, at, p):
+    return (a[at + p], a[at + N + p], a[at + 2 * N + p], a[at + 3 * N + p], a[at + 4 * N + p], a[at + 5 * N + p],
+            a[at + 6 * N + p], a[at + 7 * N + p], a[at + 8 * N + p])  # fmt: skip
+
+
+@inline
+def load6(a, at, p):
+    return (a[at + p], a[at + N + p], a[at + 2 * N + p], a[at + 3 * N + p], a[at + 4 * N + p], a[at + 5 * N + p])
+
+
+@inline
+def transpose(A):
+    return (A[0], A[3], A[6], A[1], A[4], A[7], A[2], A[5], A[8])
+
+
+@inline
+def contract(A, B):
+    """A : B of 9-tuples."""
+    return (A[0] * B[0] + A[1] * B[1] + A[2] * B[2] + A[3] * B[3] + A[4] * B[4] + A[5] * B[5] + A[6] * B[6]
+            + A[7] * B[7] + A[8] * B[8])  # fmt: skip
+
+
+@inline
+def symmetric_times(S, A):
+    """S A of a symmetric 6-tuple and a 9-tuple."""
+    return (
+        S[0] * A[0] + S[3] * A[3] + S[5] * A[6], S[0] * A[1] + S[3] * A[4] + S[5] * A[7],
+        S[0] * A[2] + S[3] * A[5] + S[5] * A[8], S[3] * A[0] + S[1] * A[3] + S[4] * A[6],
+        S[3] * A[1] + S[1] * A[4] + S[4] * A[7], S[3] * A[2] + S[1] * A[5] + S[4] * A[8],
+        S[5] * A[0] + S[4] * A[3] + S[2] * A[6], S[5] * A[1] + S[4] * A[4] + S[2] * A[7],
+        S[5] * A[2] + S[4] * A[5] + S[2] * A[8],
+    )  # fmt: skip
+
+
+@inline
+def squared_frequency(density, p_wave_modulus, shear_modulus, cofactor, J, metric):
+    """Bound on the highest squared frequency of a uniform-gradient element, from sum_I B_I (x) B_I in `metric`."""
+    G = push_forward(cofactor, metric)
+    scale = 1.0 / (J * J)
+    trace = (G[0] + G[1] + G[2]) * scale
+    mean = trace / 3.0
+    spread = max(norm_squared(G) * scale * scale / 3.0 - mean * mean, 0.0)
+    largest = mean + np.sqrt(2.0 * spread)
+    lame = max(p_wave_modulus - 2.0 * shear_modulus, 0.0)
+    return 8.0 / density * (lame * trace + 2.0 * shear_modulus * largest)
+
+
+@njit
+def _gather(nodes, displacement, velocity, w):
+    """Nodal displacements and velocities, relative to the element's first node."""
+    for p in range(N):
+        first = nodes[p]
+        for i in range(3):
+            u0, v0 = displacement[first, i], velocity[first, i]
+            w[_U + i * N + p] = 0.0
+            w[_V + i * N + p] = 0.0
+            for corner in range(1, 8):
+                node = nodes[corner * N + p]
+                w[_U + (3 * corner + i) * N + p] = displacement[node, i] - u0
+                w[_V + (3 * corner + i) * N + p] = velocity[node, i] - v0
+
+
+@njit
+def _deform(B, w):
+    """F = I + sum_I (u_I - u_0) (x) B_I."""
+    for i in range(3):
+        for j in range(3):
+            unit = 1.0 if i == j else 0.0
+            for p in range(N):
+                total = unit
+                for corner in range(1, 8):
+                    total += w[_U + (3 * corner + i) * N + p] * B[(3 * corner + j) * N + p]
+                w[_F + (3 * i + j) * N + p] = total
+
+
+@njit
+def _stress_forces(numbers, dt, B, volume, length, F_old, stress, pressure, limit, w):
+    """V0 P, work of stress and bulk viscosity, stable step; reads the old stress from scratch."""
+    density, modulus, shear, b1, b2 = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    c = np.sqrt(modulus / density)
+    hourglass = 16.0 / 3.0 * numbers[6] * shear / density
+    for p in range(N):
+        F, old = load9(w, _F, p), load9(F_old, 0, p)
+        adjF, adj_old = adjugate(F), adjugate(old)
+        cof, cof_old = transpose(adjF), transpose(adj_old)
+        J = F[0] * adjF[0] + F[1] * adjF[3] + F[2] * adjF[6]
+        dF = (F[0] - old[0], F[1] - old[1], F[2] - old[2], F[3] - old[3], F[4] - old[4], F[5] - old[5],
+              F[6] - old[6], F[7] - old[7], F[8] - old[8])  # fmt: skip
+        m0 = m1 = m2 = m3 = m4 = m5 = 0.0
+        for corner in range(8):
+            x, y, z = B[3 * corner * N + p], B[(3 * corner + 1) * N + p], B[(3 * corner + 2) * N + p]
+            m0 += x * x
+            m1 += y * y
+            m2 += z * z
+            m3 += x * y
+            m4 += y * z
+            m5 += x * z
+        omega2 = squared_frequency(density, modulus, shear, cof, J, (m0, m1, m2, m3, m4, m5))
+        omega = np.sqrt(max(omega2, hourglass / (length[p] * length[p] + 1e-300)))
+        L = 2.0 * c / max(np.sqrt(omega2), 1e-300) if volume[p] > 0.0 else 0.0
+        growth = contract(cof, dF)
+        d = growth / (J * dt)
+        squeeze = max(-d, 0.0)
+        p_v = density / J * (-b1 * c * L * d + (b2 * L * squeeze) * (b2 * L * squeeze))
+        xi = b1 + b2 * b2 * L / c * squeeze
+        limit[p] = 2.0 * (np.sqrt(1.0 + xi * xi) - xi) / max(omega, 1e-300)
+        sigma = load6(stress, 0, p)
+        V = volume[p]
+        P = symmetric_times(sigma, cof)
+        P_old = symmetric_times(load6(w, _OLD, p), cof_old)
+        w[_WORK + p] = 0.5 * V * (contract(P, dF) + contract(P_old, dF))
+        w[_WORK + N + p] = -0.5 * V * (p_v * growth + pressure[p] * contract(cof_old, dF))
+        pressure[p] = p_v
+        for k in range(9):
+            w[_PV + k * N + p] = V * (P[k] - p_v * cof[k])
+
+
+@njit
+def _nodal_forces(viscous, stiff, dt, B, X, length, F_old, q_old, force, w):
+    """Element forces of stress and hourglass control; work of the latter."""
+    for p in range(N):
+        w[_WORK + 2 * N + p] = 0.0
+    for i in range(3):
+        for p in range(N):
+            a, k = viscous * length[p] * length[p], stiff * length[p]
+            F0, F1, F2 = w[_F + 3 * i * N + p], w[_F + (3 * i + 1) * N + p], w[_F + (3 * i + 2) * N + p]
+            D0, D1, D2 = F0 - F_old[3 * i * N + p], F1 - F_old[(3 * i + 1) * N + p], F2 - F_old[(3 * i + 2) * N + p]
+            F0 -= 1.0 if i == 0 else 0.0
+            F1 -= 1.0 if i == 1 else 0.0
+            F2 -= 1.0 if i == 2 else 0.0
+            P0, P1, P2 = w[_PV + 3 * i * N + p], w[_PV + (3 * i + 1) * N + p], w[_PV + (3 * i + 2) * N + p]
+            v1, v2, v3, v4 = (
+                w[_V + (3 + i) * N + p],
+                w[_V + (6 + i) * N + p],
+                w[_V + (9 + i) * N + p],
+                w[_V + (12 + i) * N + p],
+            )
+            v5, v6, v7 = w[_V + (15 + i) * N + p], w[_V + (18 + i) * N + p], w[_V + (21 + i) * N + p]
+            u1, u2, u3, u4 = (
+                w[_U + (3 + i) * N + p],
+                w[_U + (6 + i) * N + p],
+                w[_U + (9 + i) * N + p],
+                w[_U + (12 + i) * N + p],
+            )
+            u5, u6, u7 = w[_U + (15 + i) * N + p], w[_U + (18 + i) * N + p], w[_U + (21 + i) * N + p]
+            X00, X01, X02 = X[p], X[N + p], X[2 * N + p]
+            X10, X11, X12 = X[3 * N + p], X[4 * N + p], X[5 * N + p]
+            X20, X21, X22 = X[6 * N + p], X[7 * N + p], X[8 * N + p]
+            X30, X31, X32 = X[9 * N + p], X[10 * N + p], X[11 * N + p]
+            d0 = dt * (v1 - v2 - v3 - v4 - v5 + v6 + v7) - (X00 * D0 + X01 * D1 + X02 * D2)
+            d1 = dt * (-v1 - v2 + v3 - v4 + v5 + v6 - v7) - (X10 * D0 + X11 * D1 + X12 * D2)
+            d2 = dt * (-v1 + v2 - v3 + v4 - v5 + v6 - v7) - (X20 * D0 + X21 * D1 + X22 * D2)
+            d3 = dt * (v1 - v2 + v3 + v4 - v5 + v6 - v7) - (X30 * D0 + X31 * D1 + X32 * D2)
+            g0 = (u1 - u2 - u3 - u4 - u5 + u6 + u7) - (X00 * F0 + X01 * F1 + X02 * F2)
+            g1 = (-u1 - u2 + u3 - u4 + u5 + u6 - u7) - (X10 * F0 + X11 * F1 + X12 * F2)
+            g2 = (-u1 + u2 - u3 + u4 - u5 + u6 - u7) - (X20 * F0 + X21 * F1 + X22 * F2)
+            g3 = (u1 - u2 + u3 + u4 - u5 + u6 - u7) - (X30 * F0 + X31 * F1 + X32 * F2)
+            b = a / dt
+            q0, q1, q2, q3 = b * d0 + k * g0, b * d1 + k * g1, b * d2 + k * g2, b * d3 + k * g3
+            w[_WORK + 2 * N + p] += 0.5 * (
+                (q0 + q_old[i * N + p]) * d0 + (q1 + q_old[(3 + i) * N + p]) * d1
+                + (q2 + q_old[(6 + i) * N + p]) * d2 + (q3 + q_old[(9 + i) * N + p]) * d3
+            )  # fmt: skip
+            q_old[i * N + p], q_old[(3 + i) * N + p], q_old[(6 + i) * N + p], q_old[(9 + i) * N + p] = q0, q1, q2, q3
+            P0 -= q0 * X00 + q1 * X10 + q2 * X20 + q3 * X30
+            P1 -= q0 * X01 + q1 * X11 + q2 * X21 + q3 * X31
+            P2 -= q0 * X02 + q1 * X12 + q2 * X22 + q3 * X32
+            s2, s3 = q1 - q2, q1 + q2
+            force[i * N + p] = P0 * B[p] + P1 * B[N + p] + P2 * B[2 * N + p] + (q0 + s3 - q3)
+            force[(3 + i) * N + p] = P0 * B[3 * N + p] + P1 * B[4 * N + p] + P2 * B[5 * N + p] + (q0 - s3 + q3)
+            force[(6 + i) * N + p] = P0 * B[6 * N + p] + P1 * B[7 * N + p] + P2 * B[8 * N + p] + (-q0 - s2 - q3)
+            force[(9 + i) * N + p] = P0 * B[9 * N + p] + P1 * B[10 * N + p] + P2 * B[11 * N + p] + (-q0 + s2 + q3)
+            force[(12 + i) * N + p] = P0 * B[12 * N + p] + P1 * B[13 * N + p] + P2 * B[14 * N + p] + (-q0 - s2 + q3)
+            force[(15 + i) * N + p] = P0 * B[15 * N + p] + P1 * B[16 * N + p] + P2 * B[17 * N + p] + (-q0 + s2 - q3)
+            force[(18 + i) * N + p] = P0 * B[18 * N + p] + P1 * B[19 * N + p] + P2 * B[20 * N + p] + (q0 + s3 + q3)
+            force[(21 + i) * N + p] = P0 * B[21 * N + p] + P1 * B[22 * N + p] + P2 * B[23 * N + p] + (q0 - s3 - q3)
+
+
+def _forces(update_block, params, numbers, dt, order, displacement, velocity, nodes, B, X, volume, length, F, stress,
+            state, pressure, hourglass, force, limit, work, law_time, status):  # fmt: skip
+    """One pass over all blocks: deform, ask the law, give element forces; block by block in fast memory."""
+    c = np.sqrt(numbers[1] / numbers[0])
+    viscous, stiff = numbers[5] * numbers[0] * c / 4.0, numbers[6] * numbers[2] / 12.0
+    for k in prange(len(order)):
+        b = order[k]
+        w = np.empty(_SCRATCH)
+        _gather(nodes[b], displacement, velocity, w)
+        _deform(B[b], w)
+        w[_OLD : _OLD + 6 * N] = stress[b]
+        start = seconds()
+        status[b, N] = update_block(params, F[b], w[_F : _F + 9 * N], dt, stress[b], state[b], status[b, :N])
+        law_time[b] += seconds() - start
+        _stress_forces(numbers, dt, B[b], volume[b], length[b], F[b], stress[b], pressure[b], limit[b], w)
+        _nodal_forces(viscous, stiff, dt, B[b], X[b], length[b], F[b], hourglass[b], force[b], w)
+        F[b, :] = w[_F : _F + 9 * N]
+        for kind in range(3):
+            total = 0.0
+            for p in range(N):
+                total += w[_WORK + kind * N + p]
+            work[b, kind] += total
+
+
+_A1, _A2 = types.float64[::1], types.float64[:, ::1]
+_SIGNATURE = types.void(
+    UPDATE_BLOCK, _A1, _A1, types.float64, types.int64[::1], _A2, _A2, types.int32[:, ::1],
+    *[_A2] * 4, *[_A2] * 7, _A2, _A1, types.int64[:, ::1],
+)  # fmt: skip
+
+
+@cache
+def _kernel():
+    return njit(_SIGNATURE, parallel=True)(_forces)
+
+
+class Hex8r(Elements):
+    """Uniform-gradient hexahedra with hourglass control; one material point each."""
+
+    name, points = "hex8r", 1
+    state_names = (*Elements.state_names, "hourglass")
+
+    def __init__(self, mesh: Mesh, law: Law, controls: Controls):
+        super().__init__(mesh, law, controls)
+        corners = mesh.points[mesh.hexes]
+        B, volume = mean_gradient(corners)
+        self.B = element_blocks(B)
+        self.X = element_blocks(np.einsum("aI,mIi->mai", HOURGLASS, corners - corners[:, :1]))
+        self.volume = element_blocks(volume)
+        self.length = np.cbrt(self.volume)
+        self.hourglass = np.zeros((self.blocks, 12 * BLOCK))
+
+    def update(self, displacement: np.ndarray, velocity: np.ndarray, dt: float) -> None:
+        _kernel()(
+            self.law.update_block, self.law.params, self.numbers, dt, self.order, displacement, velocity, self.nodes,
+            self.B, self.X, self.volume, self.length, self.F, self.stress, self.state, self.pressure, self.hourglass,
+            self.force, self.limit, self.work, self.law_time, self.status,
+        )  # fmt: skip
+
+    def point_volumes(self) -> np.ndarray:
+        """Reference volume of each material point (m, 1), m3."""
+        return self.element_values(self.volume)

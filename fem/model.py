@@ -1,0 +1,120 @@
+"""What is to be computed: a mesh, a material, supports, loads, rigid bodies. The user's first page."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from constitutive.law import Law
+from fem.boundary import BoundaryError, PrescribedVelocity, Pressure, as_function, boundary_faces
+from fem.contact import RigidBody
+from fem.elements import Controls
+from fem.mesh import Mesh, check_mesh, surface_nodes
+
+ELEMENTS = ("hex8r", "hex8")
+CONTACTS = ("kinematic", "penalty")
+
+
+@dataclass(frozen=True)
+class Contact:
+    """A rigid body, the nodes (k,) that may touch it, and the method: kinematic or penalty."""
+
+    body: RigidBody
+    nodes: np.ndarray
+    method: str = "kinematic"
+
+
+class Model:
+    """A deformable body: hexahedral mesh (metres) of one material law, in SI units.
+
+    `element` is 'hex8r' (one point, hourglass control) or 'hex8' (2x2x2 points, F-bar). `copies` is the number of equal parts
+    that symmetry leaves out, this one included (4 for a quarter): energies, forces and momenta are reported for the whole.
+    Raises MeshError for a bad mesh, BoundaryError for conditions that do not fit it.
+    """
+
+    def __init__(self, mesh: Mesh, law: Law, element: str = "hex8r", controls: Controls | None = None, copies: int = 1):
+        if element not in ELEMENTS:
+            raise BoundaryError(f"no element is called '{element}'; choose one of {', '.join(ELEMENTS)}")
+        check_mesh(mesh)
+        self.mesh, self.law, self.element, self.copies = mesh, law, element, copies
+        self.controls = controls or Controls()
+        self.velocity = np.zeros_like(mesh.points)
+        self.free = np.ones_like(mesh.points)
+        self.motions: list[PrescribedVelocity] = []
+        self.pressures: list[Pressure] = []
+        self.contacts: list[Contact] = []
+
+    def nodes(self, which: str | Sequence[int] | np.ndarray | None) -> np.ndarray:
+        """Node numbers of a set's name, of a list of numbers, or of the whole mesh (None)."""
+        if which is None:
+            return np.arange(len(self.mesh.points))
+        if isinstance(which, str):
+            if which not in self.mesh.node_sets:
+                known = ", ".join(sorted(self.mesh.node_sets)) or "none"
+                raise BoundaryError(f"the mesh has no node set '{which}'; it has: {known}")
+            return np.asarray(self.mesh.node_sets[which])
+        nodes = np.asarray(which)
+        if nodes.size == 0 or nodes.min() < 0 or nodes.max() >= len(self.mesh.points):
+            raise BoundaryError(f"node numbers must lie between 0 and {len(self.mesh.points) - 1}, and be at least one")
+        return nodes
+
+    def initial_velocity(self, velocity: Sequence[float], nodes=None) -> "Model":
+        """Give nodes a velocity (3,) in m/s at time 0."""
+        if len(velocity) != 3 or not np.isfinite(velocity).all():
+            raise BoundaryError(f"initial velocity {velocity} must be three finite numbers, m/s")
+        self.velocity[self.nodes(nodes)] = velocity
+        return self
+
+    def fix(self, nodes, axes: str = "xyz") -> "Model":
+        """Hold nodes in the named directions; a symmetry plane holds its normal: `fix('symmetry_x', 'x')`."""
+        for axis in axes:
+            self.free[self.nodes(nodes), self._axis(axis)] = 0.0
+        return self
+
+    def prescribe_velocity(self, nodes, axis: str, value: float | Callable[[float], float]) -> "Model":
+        """Move nodes in a direction with a velocity in m/s: a number or a function of time in s."""
+        chosen, column = self.nodes(nodes), self._axis(axis)
+        self.motions.append(PrescribedVelocity(chosen, column, as_function(value)))
+        return self
+
+    def pressure(self, nodes, value: float | Callable[[float], float]) -> "Model":
+        """Press on the surface faces of a node set with a pressure in Pa: a number or a function of time in s."""
+        self.pressures.append(Pressure(boundary_faces(self.mesh, self.nodes(nodes)), as_function(value)))
+        return self
+
+    def contact(self, body: RigidBody, nodes=None, method: str = "kinematic") -> "Model":
+        """Let nodes (default: the whole surface) touch a rigid body."""
+        if method not in CONTACTS:
+            raise BoundaryError(f"no contact method is called '{method}'; choose one of {', '.join(CONTACTS)}")
+        chosen = surface_nodes(self.mesh) if nodes is None else self.nodes(nodes)
+        inside = body.distance(self.mesh.points[chosen]) < -1e-9
+        if inside.any():
+            node = int(chosen[np.argmax(inside)])
+            raise BoundaryError(
+                f"node {node} at {tuple(self.mesh.points[node])} lies inside the rigid body '{body.name}' at the start; "
+                "move one of them"
+            )
+        self.contacts.append(Contact(body, np.ascontiguousarray(chosen, np.int64), method))
+        return self
+
+    def fingerprint(self) -> str:
+        """Hash of all that decides the result, so that a checkpoint is only resumed by the model that wrote it."""
+        digest = hashlib.sha256(f"{self.law.name} {self.element} {self.controls} {self.copies}".encode())
+        arrays = [self.mesh.points, self.mesh.hexes, self.law.params, self.velocity, self.free]
+        for contact in self.contacts:
+            digest.update(f"{contact.method} {contact.body.shape} {contact.body.friction}".encode())
+            arrays += [contact.body.numbers, contact.body.velocity, contact.nodes]
+        for condition in self.motions:
+            arrays.append(condition.nodes)
+        for load in self.pressures:
+            arrays.append(load.faces)
+        for array in arrays:
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    @staticmethod
+    def _axis(axis: str) -> int:
+        if axis not in ("x", "y", "z"):
+            raise BoundaryError(f"no direction is called '{axis}'; use x, y or z")
+        return "xyz".index(axis)

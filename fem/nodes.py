@@ -1,0 +1,37 @@
+"""The loops over nodes: assembly of element forces, velocities, positions (central difference, lumped mass)."""
+
+from numba import prange
+
+from constitutive.jit import njit
+
+
+@njit(parallel=True)
+def assemble(start, slots, stride, element_force, external, force):
+    """Nodal force (n, 3) = external - sum of element forces, gathered by each node in a fixed order."""
+    for n in prange(len(force)):
+        x, y, z = external[n, 0], external[n, 1], external[n, 2]
+        for k in range(start[n], start[n + 1]):
+            slot = slots[k]
+            x -= element_force[slot]
+            y -= element_force[slot + stride]
+            z -= element_force[slot + 2 * stride]
+        force[n, 0], force[n, 1], force[n, 2] = x, y, z
+
+
+@njit(parallel=True)
+def accelerate(force, inverse_mass, dt, velocity):
+    """v += f / m dt, (n, 3)."""
+    for n in prange(len(force)):
+        scale = inverse_mass[n] * dt
+        velocity[n, 0] += force[n, 0] * scale
+        velocity[n, 1] += force[n, 1] * scale
+        velocity[n, 2] += force[n, 2] * scale
+
+
+@njit(parallel=True)
+def move(velocity, dt, displacement):
+    """u += v dt, (n, 3)."""
+    for n in prange(len(velocity)):
+        displacement[n, 0] += velocity[n, 0] * dt
+        displacement[n, 1] += velocity[n, 1] * dt
+        displacement[n, 2] += velocity[n, 2] * dt

@@ -1,0 +1,183 @@
+"""Explicit dynamics by central differences (Belytschko, Liu & Moran, "Nonlinear finite elements", section 6.2).
+
+Positions live at t_n, velocities at t_{n-1/2}; mass is lumped. One step, from t_n to t_{n+1} = t_n + dt:
+
+    v_{n+1/2} = v_{n-1/2} + f_n / m (dt_old + dt) / 2       predict
+    supports, prescribed motion, contact                    correct
+    u_{n+1}   = u_n + dt v_{n+1/2}
+    f_{n+1}   = f_ext - f_int(u_{n+1})                      the elements ask the law
+
+Energies are balanced at t_{n-1/2}, where the velocities are; with a constant step the balance then closes to round-off, so what it
+shows is the error of the changing step, and any mistake.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fem.boundary import add_pressure, prescribe
+from fem.contact import kinematic_contact, penalty_contact
+from fem.elements import Elements, MaterialError
+from fem.hex8 import lumped_mass
+from fem.hex8_fbar import Hex8
+from fem.hex8r import Hex8r
+from fem.model import Contact, Model
+from fem.nodes import accelerate, assemble, move
+
+ELEMENT_TYPES = {"hex8r": Hex8r, "hex8": Hex8}
+
+
+class ContactAccount:
+    """What a rigid body has received: force of the last step (3,), impulse (3,), touching nodes, their largest reach."""
+
+    def __init__(self, contact: Contact):
+        self.contact = contact
+        self.result = np.zeros(7)
+        self.impulse = np.zeros(3)
+
+    @property
+    def touching(self) -> int:
+        """Number of nodes that touched in the last step."""
+        return int(self.result[5])
+
+    @property
+    def reach(self) -> float:
+        """Largest distance of a touching node from the body's axis in the last step, m."""
+        return float(self.result[6])
+
+
+class Solver:
+    """The state of a run and the step that advances it."""
+
+    def __init__(self, model: Model, threads: int = 1):
+        self.model = model
+        self.elements: Elements = ELEMENT_TYPES[model.element](model.mesh, model.law, model.controls)
+        self.elements.share_out(threads)
+        points = model.mesh.points
+        self.mass = lumped_mass(
+            model.mesh.hexes, self.elements.point_volumes().sum(axis=1), model.law.density, len(points)
+        )
+        self.inverse_mass = 1.0 / self.mass
+        self.held = np.flatnonzero(model.free.ravel() == 0.0)
+        self.displacement = np.zeros_like(points)
+        self.velocity = model.velocity * model.free
+        self.before = np.zeros_like(points)
+        self.external = np.zeros_like(points)
+        self.force = np.zeros_like(points)
+        self.accounts = [ContactAccount(contact) for contact in model.contacts]
+        self.time, self.dt, self.steps = 0.0, 0.0, 0
+        self.external_work, self.contact_loss = 0.0, 0.0
+        self.elements.update(self.displacement, self.velocity, 1.0)
+        self.elements.law_time[:] = 0.0
+        self._assemble()
+        self.penalty = model.controls.penalty / self.elements.stable_step()[0] ** 2
+        self.initial_energy = float(0.5 * np.sum(self.mass[:, None] * self.velocity**2))
+
+    def stable_step(self) -> float:
+        """Largest time step in s that the elements and penalty contact allow, times the safety factor."""
+        step, _ = self.elements.stable_step()
+        if any(contact.method == "penalty" for contact in self.model.contacts):
+            step = 1.0 / np.sqrt(1.0 / step**2 + 0.25 * self.penalty)
+        return self.model.controls.safety * step
+
+    def step(self, dt: float) -> None:
+        """Advance by dt in s. Raises MaterialError where a point cannot be updated."""
+        dt_mid = 0.5 * (self.dt + dt)
+        np.copyto(self.before, self.velocity)
+        accelerate(self.force, self.inverse_mass, dt_mid, self.velocity)
+        self.velocity.ravel()[self.held] = 0.0
+        self._prescribe(dt, dt_mid)
+        self._touch(dt, dt_mid)
+        move(self.velocity, dt, self.displacement)
+        self.time, self.dt, self.steps = self.time + dt, dt, self.steps + 1
+        self.elements.update(self.displacement, self.velocity, dt)
+        self._check()
+        self._assemble()
+
+    def _prescribe(self, dt: float, dt_mid: float) -> None:
+        for condition in self.model.motions:
+            self.external_work += prescribe(
+                condition, self.time + 0.5 * dt, dt_mid, self.mass, self.before, self.velocity
+            )
+        if self.model.pressures:
+            self.external_work += float(np.sum(self.external * 0.5 * (self.before + self.velocity)) * dt_mid)
+
+    def _touch(self, dt: float, dt_mid: float) -> None:
+        for account in self.accounts:
+            contact, body, result = account.contact, account.contact.body, account.result
+            result[:] = 0.0
+            kinematic = contact.method == "kinematic"
+            shared = (dt, dt_mid, contact.nodes, self.model.free, self.model.mesh.points, self.displacement, self.mass,
+                      self.velocity, self.before, result)  # fmt: skip
+            if kinematic:
+                kinematic_contact(body.shape, body.numbers, body.velocity, body.friction, self.time + dt, *shared)
+            else:
+                penalty_contact(
+                    body.shape, body.numbers, body.velocity, body.friction, self.time, *shared, self.penalty
+                )
+            account.impulse += result[:3] * dt_mid
+            self.external_work += result[3]
+            self.contact_loss += result[4]
+
+    def _assemble(self) -> None:
+        self.external[:] = 0.0
+        for load in self.model.pressures:
+            add_pressure(load.faces, load.value(self.time), self.model.mesh.points, self.displacement, self.external)
+        elements = self.elements
+        assemble(
+            elements.slot_start, elements.slots, elements.per_block, elements.force.ravel(), self.external, self.force
+        )
+
+    def _check(self) -> None:
+        failure = self.elements.failed_point()
+        if failure is not None:
+            element, reason = failure
+            nodes = self.model.mesh.hexes[element]
+            place = (self.model.mesh.points + self.displacement)[nodes].mean(axis=0)
+            raise MaterialError(
+                f"element {element} at ({', '.join(f'{x:.4g}' for x in place)}) m failed at {self.time:.6g} s, step "
+                f"{self.steps}: {reason} (law '{self.model.law.name}')"
+            )
+
+    def energies(self) -> dict[str, float]:
+        """Energies of the whole body in J (copies included), balanced at t - dt/2, and the relative error."""
+        work = self.elements.work.sum(axis=0)
+        half_step = 0.5 * self.dt * float(np.sum((self.external - self.force) * self.velocity))
+        kinetic = float(0.5 * np.sum(self.mass[:, None] * self.velocity**2))
+        internal = work[0] - half_step
+        total = kinetic + internal + work[1] + work[2] + self.contact_loss
+        scale = self.initial_energy + abs(self.external_work)
+        error = (total - self.external_work - self.initial_energy) / scale if scale > 0.0 else 0.0
+        parts = {
+            "kinetic": kinetic,
+            "internal": internal,
+            "hourglass": work[2],
+            "viscous": work[1],
+            "contact": self.contact_loss,
+            "external": self.external_work,
+            "total": total,
+        }
+        return {name: float(value) * self.model.copies for name, value in parts.items()} | {"error": float(error)}
+
+    def momentum(self) -> np.ndarray:
+        """Momentum (3,) of the whole body in kg m/s (for a symmetric part: of this part)."""
+        return self.mass @ self.velocity
+
+    def save(self) -> dict[str, Any]:
+        """Everything that changes, for a checkpoint."""
+        state = {name: getattr(self, name) for name in ("displacement", "velocity", "external", "force")}
+        scalars = (self.time, self.dt, self.steps, self.external_work, self.contact_loss)
+        contacts = {f"contact_{k}": np.concatenate([a.result, a.impulse]) for k, a in enumerate(self.accounts)}
+        elements = {f"elements_{name}": value for name, value in self.elements.save().items()}
+        return state | contacts | elements | {"scalars": np.array(scalars)}
+
+    def load(self, arrays: dict[str, Any]) -> None:
+        """Inverse of `save`."""
+        for name in ("displacement", "velocity", "external", "force"):
+            getattr(self, name)[:] = arrays[name]
+        for k, account in enumerate(self.accounts):
+            account.result[:], account.impulse[:] = np.split(arrays[f"contact_{k}"], [7])
+        prefix = "elements_"
+        self.elements.load({n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)})
+        self.time, self.dt, steps, self.external_work, self.contact_loss = (float(x) for x in arrays["scalars"])
+        self.steps = int(steps)
