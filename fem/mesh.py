@@ -72,7 +72,7 @@ class Mesh:
 
 
 def read_mesh(path: str | Path, scale: float = 1.0) -> Mesh:
-    """Read and check a hexahedral mesh: Gmsh `.msh`, Abaqus `.inp` or VTK `.vtu`.
+    """Read and check a hexahedral mesh: Gmsh `.msh`, Abaqus `.inp`, VTK `.vtu`, or another format that meshio knows.
 
     Coordinates are multiplied by `scale` (1e-3 for a file in millimetres). Node sets come from Gmsh physical groups,
     Abaqus *NSET and *NODE, NSET=, and from integer point data of a .vtu that holds only 0 and 1. Nodes that no
@@ -81,10 +81,7 @@ def read_mesh(path: str | Path, scale: float = 1.0) -> Mesh:
     from fem import mesh_formats
 
     path = Path(path)
-    reader = mesh_formats.READERS.get(path.suffix.lower())
-    if reader is None:
-        known = ", ".join(mesh_formats.READERS)
-        raise MeshError(f"{path}: cannot read meshes of type '{path.suffix}'; give one of {known}")
+    reader = mesh_formats.READERS.get(path.suffix.lower(), mesh_formats.read_by_meshio)
     if not path.is_file():
         raise MeshError(f"{path}: there is no such file")
     if not (np.isfinite(scale) and scale > 0):
@@ -122,6 +119,15 @@ def check_mesh(mesh: Mesh) -> None:
         warnings.warn(text, MeshWarning, stacklevel=2)
 
 
+def require_hexahedra(others: dict[str, int], found: bool) -> None:
+    """Raise ValueError where a file has solid elements of another type (name -> count), or no hexahedra."""
+    named = ", ".join(f"{count} of type {name}" for name, count in others.items() if count)
+    if named:
+        raise ValueError(f"it has solid elements that are not 8-node hexahedra ({named}): mesh with hexahedra only")
+    if not found:
+        raise ValueError("it has no hexahedra: the solver needs a mesh of 8-node hexahedra")
+
+
 def scaled_jacobian(mesh: Mesh) -> np.ndarray:
     """Shape quality of each element (m,): 1 for a box, 0 or less where a corner is flat or inverted.
 
@@ -137,9 +143,9 @@ def scaled_jacobian(mesh: Mesh) -> np.ndarray:
 
 def surface_faces(mesh: Mesh) -> np.ndarray:
     """The faces that belong to one element only, (k, 4) node indices, counter-clockwise seen from outside."""
-    faces = mesh.hexes[:, FACES].reshape(-1, 4).astype(np.int64)
+    faces = mesh.hexes[:, FACES].reshape(-1, 4)
     corners = np.sort(faces, axis=1)
-    n = len(mesh.points)
+    n = np.int64(len(mesh.points))
     order = np.lexsort((corners[:, 2] * n + corners[:, 3], corners[:, 0] * n + corners[:, 1]))
     corners = corners[order]
     same_as_next = np.append((corners[1:] == corners[:-1]).all(axis=1), False)

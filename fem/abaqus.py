@@ -1,0 +1,174 @@
+"""Nodes, hexahedra and sets of an Abaqus input file.
+
+Read here rather than by meshio 5.3.5, which drops `*NODE, NSET=`, keeps only the last of several *NODE blocks, does not
+resolve sets of sets, and may end the process. Keywords that a mesh does not need are skipped.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from fem.mesh import require_hexahedra
+
+SOLIDS = ("C3D", "AC3D", "DC3D", "SC", "CSS")  # Abaqus names of solid elements begin so
+HEXAHEDRON = "C3D8"  # with any suffix: R, I, H, T ...
+
+
+@dataclass
+class Block:
+    """A keyword line, its parameters, and its data lines with their line numbers."""
+
+    line: int
+    keyword: str
+    parameters: dict[str, str]
+    data: list[tuple[int, list[str]]] = field(default_factory=list)
+
+
+class Sets:
+    """Named sets of labels; names are found in any case, as in Abaqus, and keep their first spelling."""
+
+    def __init__(self) -> None:
+        self.spelling: dict[str, str] = {}
+        self.labels: dict[str, list[int]] = {}
+
+    def add(self, name: str, labels: list[int]) -> None:
+        self.spelling.setdefault(name.upper(), name)
+        self.labels.setdefault(name.upper(), []).extend(labels)
+
+    def read(self, block: Block, name: str) -> None:
+        """Add the set of a *NSET or *ELSET block: labels, names of sets, or `first, last, step` with GENERATE."""
+        if not name:
+            raise ValueError(f"line {block.line}: *{block.keyword} has no name")
+        self.add(name, [])
+        for line, words in block.data:
+            if "GENERATE" in block.parameters:
+                first, last, *step = _integers(line, words)
+                self.add(name, list(range(first, last + 1, *step)))
+            else:
+                for word in filter(None, words):
+                    self.add(name, [int(word)] if word.isdigit() else self._find(line, word))
+
+    def _find(self, line: int, name: str) -> list[int]:
+        if name.upper() not in self.labels:
+            raise ValueError(f"line {line}: there is no set '{name}' before this line")
+        return list(self.labels[name.upper()])
+
+
+def read_inp(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Points (n, 3) in the file's unit, hexes (m, 8) and node sets.
+
+    Sets: *NSET (labels, GENERATE, names of other sets), *NODE, NSET=, and the nodes of each *ELSET and
+    *ELEMENT, ELSET= whose name no node set has. Raises ValueError with the line number.
+    """
+    nodes: dict[int, list[float]] = {}
+    elements: dict[int, list[int]] = {}
+    hexes: list[int] = []
+    others: dict[str, int] = {}
+    node_sets, element_sets = Sets(), Sets()
+    for block in _blocks(path):
+        parameters = block.parameters
+        if block.keyword == "NODE":
+            labels = _read_nodes(block, nodes)
+            if "NSET" in parameters:
+                node_sets.add(parameters["NSET"], labels)
+        elif block.keyword == "ELEMENT":
+            labels = _read_elements(block, elements)
+            kind = parameters.get("TYPE", "").upper()
+            if kind.startswith(HEXAHEDRON):
+                hexes += labels
+            elif kind.startswith(SOLIDS):
+                others[kind] = others.get(kind, 0) + len(labels)
+            if "ELSET" in parameters:
+                element_sets.add(parameters["ELSET"], labels)
+        elif block.keyword == "NSET":
+            node_sets.read(block, parameters.get("NSET", ""))
+        elif block.keyword == "ELSET":
+            element_sets.read(block, parameters.get("ELSET", ""))
+        elif block.keyword == "INCLUDE":
+            raise ValueError(f"line {block.line}: *INCLUDE is not followed: put the mesh into one file")
+        elif block.keyword == "INSTANCE" and block.data:
+            raise ValueError(f"line {block.line}: a moved *INSTANCE is not supported: write one flat part")
+    require_hexahedra(others, found=bool(hexes))
+    return _assemble(nodes, elements, hexes, node_sets, element_sets)
+
+
+def _blocks(path: Path) -> Iterator[Block]:
+    """The keyword blocks of the file; data lines that end with a comma are joined to the next."""
+    block, unfinished = Block(0, "", {}), False
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for number, text in enumerate(file, 1):
+            text = text.strip()
+            if not text or text.startswith("**"):
+                continue
+            words = [word.strip().strip('"') for word in text.split(",")]
+            if text.startswith("*"):
+                yield block
+                pairs = [word.partition("=") for word in words[1:]]
+                parameters = {key.strip().upper(): value.strip().strip('"') for key, _, value in pairs}
+                block, unfinished = Block(number, words[0][1:].strip().upper(), parameters), False
+            elif unfinished:
+                block.data[-1] = (block.data[-1][0], block.data[-1][1][:-1] + words)
+                unfinished = text.endswith(",")
+            else:
+                block.data.append((number, words))
+                unfinished = text.endswith(",")
+    yield block
+
+
+def _read_nodes(block: Block, nodes: dict[int, list[float]]) -> list[int]:
+    labels = []
+    for line, words in block.data:
+        try:
+            label, position = int(words[0]), [float(word) for word in words[1:4]]
+        except ValueError:
+            raise ValueError(f"line {line}: '{','.join(words)}' is not a node: label, x, y, z") from None
+        if label in nodes:
+            raise ValueError(f"line {line}: node {label} is defined twice: write one flat part")
+        nodes[label] = position + [0.0] * (3 - len(position))
+        labels.append(label)
+    return labels
+
+
+def _read_elements(block: Block, elements: dict[int, list[int]]) -> list[int]:
+    labels = []
+    for line, words in block.data:
+        label, *corners = _integers(line, words)
+        if label in elements:
+            raise ValueError(f"line {line}: element {label} is defined twice: write one flat part")
+        if block.parameters.get("TYPE", "").upper().startswith(HEXAHEDRON) and len(corners) != 8:
+            raise ValueError(f"line {line}: element {label} has {len(corners)} nodes; a hexahedron has 8")
+        elements[label] = corners
+        labels.append(label)
+    return labels
+
+
+def _integers(line: int, words: list[str]) -> list[int]:
+    try:
+        return [int(word) for word in words if word]
+    except ValueError:
+        raise ValueError(f"line {line}: '{','.join(words)}' is not a list of whole numbers") from None
+
+
+def _assemble(
+    nodes: dict[int, list[float]],
+    elements: dict[int, list[int]],
+    hexes: list[int],
+    node_sets: Sets,
+    element_sets: Sets,
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Replace labels by indices."""
+    index = {label: i for i, label in enumerate(nodes)}
+    sets = {node_sets.spelling[key]: labels for key, labels in node_sets.labels.items()}
+    for key, labels in element_sets.labels.items():
+        if key not in node_sets.labels:
+            members = chain.from_iterable(elements.get(label, ()) for label in labels)
+            sets[element_sets.spelling[key]] = list(members)
+    try:
+        corners = np.array([[index[node] for node in elements[label]] for label in hexes])
+        indexed = {name: np.array([index[node] for node in labels], int) for name, labels in sets.items()}
+    except KeyError as missing:
+        raise ValueError(f"node {missing} is used but not defined") from None
+    return np.array(list(nodes.values())), corners, indexed
