@@ -58,19 +58,16 @@ def field_units(law: Law) -> dict[str, str]:
 
 
 class FieldWriter:
-    """Writes the frames of one run into `folder`.
+    """Writes the frames of one run into `folder`, which may hold frames of an earlier start of the same run.
 
-    The first `keep` frames of an earlier run are kept, later ones deleted: a run resumed from a checkpoint passes the
-    number of frames that were written before the checkpoint. Raises OutputError where fewer exist, OSError where the
-    folder cannot be written.
+    Raises OutputError where those cannot be continued, OSError where the folder cannot be written.
     """
 
-    def __init__(self, folder: str | Path, mesh: Mesh, units: Mapping[str, str] = UNITS, keep: int = 0):
+    def __init__(self, folder: str | Path, mesh: Mesh, units: Mapping[str, str] = UNITS):
         self.folder, self.mesh, self.units = Path(folder), mesh, units
         self.list_file = self.folder / "fields.pvd"
         (self.folder / "fields").mkdir(parents=True, exist_ok=True)
         self.frames = frame_times(self.list_file) if self.list_file.exists() else []
-        self.truncate(keep)
 
     def truncate(self, keep: int) -> None:
         """Forget all frames but the first `keep`, in the list and then on the disk."""
@@ -87,14 +84,20 @@ class FieldWriter:
 
     def write(
         self,
+        index: int,
         time: float,
         displacement: np.ndarray,
         velocity: np.ndarray,
         cells: Mapping[str, np.ndarray],
     ) -> Path:
-        """Add a frame at `time` (s): displacement, velocity (n, 3) in m and m/s, cell fields (m,) or (m, c)."""
+        """Write frame `index`, from 0; frames that were there from `index` on are forgotten. Returns the frame's file.
+
+        time in s, displacement and velocity (n, 3) in m and m/s, cell fields (m,) or (m, c).
+        """
+        if index != len(self.frames):
+            self.truncate(index)
         time = float(time)
-        name = f"fields/frame_{len(self.frames):04d}.vtu"
+        name = f"fields/frame_{index:04d}.vtu"
         points = {"displacement": displacement, "velocity": velocity}
         position = self.mesh.points + displacement
         replace_file(self.folder / name, _vtu(time, position, self.mesh.hexes, points, cells, self.units))
@@ -128,7 +131,7 @@ def frame_times(list_file: str | Path) -> list[tuple[float, str]]:
 
 
 def replace_file(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write a file under a temporary name, then rename it: at any instant the path holds the old file or the new one."""
+    """Write under a temporary name, then rename: at any instant the path holds the old file or the new one."""
     temporary = path.with_name(path.name + ".tmp")
     try:
         with open(temporary, "wb") as file:
