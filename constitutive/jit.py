@@ -1,9 +1,9 @@
 """Numba as this project uses it: one set of options, and a kernel cache that is never stale.
 
 Numba's own disk cache looks only at the file of the function it caches, so it serves old machine code when a callee in
-another file has changed. Here the cache folder is named by a hash of all sources of the project and of the Numba and Python
-versions: any edit leads to a new, empty folder. The base folder is `$NUMBA_CACHE_DIR` where set, else `.kernels/` beside the
-packages in a source checkout, else the user's cache folder.
+another file has changed. Here the cache folder is named by a hash of all sources of the project and of the Numba and
+Python versions: any edit leads to a new, empty folder. The base folder is `$NUMBA_CACHE_DIR` where set, else
+`.kernels/` beside the packages in a source checkout, else the user's cache folder.
 """
 
 import hashlib
@@ -52,9 +52,7 @@ def _use_cache() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         os.utime(folder)
         for other in folder.parent.iterdir():
-            if time.time() - other.stat().st_mtime > UNUSED_DAYS * 86400 and len(other.name) == len(
-                folder.name
-            ):
+            if time.time() - other.stat().st_mtime > UNUSED_DAYS * 86400 and len(other.name) == len(folder.name):
                 shutil.rmtree(other, ignore_errors=True)
     except OSError:
         return  # nowhere to keep kernels: Numba finds a place of its own or compiles anew
@@ -67,14 +65,15 @@ _use_cache()
 def njit(*signature: Any, **options: Any) -> Any:
     """`numba.njit` with the project's options; usable bare, with a signature, or with options.
 
-    Functions that factories close over get a stable identity: Numba otherwise names every function object at random, and a
-    cached closure over one would be compiled again by each process.
+    Functions that factories close over get a stable identity: Numba otherwise names every function object at random,
+    and a cached closure over one would be compiled again by each process.
     """
     if len(signature) == 1 and callable(signature[0]) and hasattr(signature[0], "__code__"):
         return njit()(signature[0])
 
     def decorate(function: Callable) -> Any:
-        dispatcher = numba.njit(*signature, **(OPTIONS | options))(function)
+        compiler: Any = numba.njit(*signature, **(OPTIONS | options))
+        dispatcher = compiler(function)
         if function.__closure__ is None and hasattr(dispatcher, "_set_uuid"):
             dispatcher._set_uuid(f"{function.__module__}.{function.__qualname__}")
         return dispatcher

@@ -12,10 +12,11 @@ Compiled laws work in place on blocks of BLOCK = 64 material points, in the mann
     state   (k * BLOCK,) float64  the law's state variables: old on entry, new on return
     status  (BLOCK,)     int64    0 where the update succeeded, else one of the law's reasons
 
-Arrays are flat and component-major: component c of point p is `a[c * BLOCK + p]`. The constant stride is what lets the compiler
-turn the loop over points into SIMD instructions (measured for J2: 9 ns a point, against 43 ns for arrays of shape (n, ...)).
-A law whose points are large (thousands of states) may declare `point_major`: its state is then `state[p * k + c]`.
-The solver calls the block through a function pointer of type UPDATE_BLOCK, so its kernels are compiled once for all laws.
+Arrays are flat and component-major: component c of point p is `a[c * BLOCK + p]`. The constant stride is what lets
+the compiler turn the loop over points into SIMD instructions (measured for J2: 9 ns a point, against 43 ns for arrays
+of shape (n, ...)). A law whose points are large (thousands of states) may declare `point_major`: its state is then
+`state[p * k + c]`. The solver calls the block through a function pointer of type UPDATE_BLOCK, so its kernels are
+compiled once for all laws.
 
 Most laws are written for one point, as a pure function of tuples, which `block_of_points` wraps into a block loop:
 
@@ -85,9 +86,9 @@ class State:
 class Law:
     """A law bound to its numbers, ready to run.
 
-    `fields(F, state)` turns deformation gradients (n, 3, 3) and states (n, k) into named cell fields, each (n,) or (n, c);
-    by default every named state of one component. `energies(F, state)` gives stored energy and plastic work, J per reference m3, each (n,), where the
-    law knows them.
+    `fields(F, state)` turns deformation gradients (n, 3, 3) and states (n, k) into named cell fields, each (n,) or
+    (n, c); by default every named state of one component. `energies(F, state)` gives stored energy and plastic work,
+    J per reference m3, each (n,), where the law knows them.
     """
 
     name: str
@@ -119,11 +120,7 @@ class Law:
 
     def reason(self, status: int) -> str:
         """Why an update failed, in words."""
-        return (
-            self.reasons.get(status)
-            or REASONS.get(status)
-            or f"status {status}, which the law does not explain"
-        )
+        return self.reasons.get(status) or REASONS.get(status) or f"status {status}, which the law does not explain"
 
     def initial_state(self, points: int) -> np.ndarray:
         """State of `points` virgin material points, shape (points, state_size)."""
@@ -162,7 +159,8 @@ class Law:
     def update(self, F_old, F_new, dt: float, stress, state) -> np.ndarray:
         """Advance any number of points, in place; the Python face of `update_block`.
 
-        F_old, F_new (n, 3, 3); stress (n, 6) and state (n, state_size) are overwritten. Returns status (n,), 0 where it went well.
+        F_old, F_new (n, 3, 3); stress (n, 6) and state (n, state_size) are overwritten. Returns status (n,), 0 where
+        it went well.
         """
         n = len(F_new)
         old, new = pack(F_old.reshape(n, 9), np.eye(3).ravel()), pack(F_new.reshape(n, 9), np.eye(3).ravel())
@@ -191,9 +189,7 @@ def pack(points: np.ndarray, fill: np.ndarray | float = 0.0) -> np.ndarray:
     padded = np.empty((blocks * BLOCK, c))
     padded[:n] = points
     padded[n:] = fill
-    return np.ascontiguousarray(padded.reshape(blocks, BLOCK, c).transpose(0, 2, 1)).reshape(
-        blocks, c * BLOCK
-    )
+    return np.ascontiguousarray(padded.reshape(blocks, BLOCK, c).transpose(0, 2, 1)).reshape(blocks, c * BLOCK)
 
 
 def unpack(blocks: np.ndarray, points: int) -> np.ndarray:
@@ -222,7 +218,7 @@ def _loader(components: int) -> Callable:
     return load
 
 
-_load_tensor, _load_symmetric = _loader(9), _loader(6)
+load_tensor, load_symmetric = _loader(9), _loader(6)
 
 
 def block_of_points(update: Callable, state_size: int) -> Callable:
@@ -235,10 +231,10 @@ def block_of_points(update: Callable, state_size: int) -> Callable:
         for p in range(BLOCK):
             new_stress, new_state, code = update(
                 params,
-                _load_tensor(F_old, p),
-                _load_tensor(F_new, p),
+                load_tensor(F_old, p),
+                load_tensor(F_new, p),
                 dt,
-                _load_symmetric(stress, p),
+                load_symmetric(stress, p),
                 load_state(state, p),
             )
             for c in range(6):
@@ -281,9 +277,7 @@ def law_definition(name: str) -> LawDefinition:
     for point in entry_points(group=ENTRY_POINT_GROUP):
         if point.name == name:
             return point.load()
-    raise LawError(
-        f"no law is called '{name}'{did_you_mean(name, law_names())}; the laws are {', '.join(law_names())}"
-    )
+    raise LawError(f"no law is called '{name}'{did_you_mean(name, law_names())}; the laws are {', '.join(law_names())}")
 
 
 def did_you_mean(word: str, known: list[str]) -> str:
