@@ -1,8 +1,8 @@
 """3x3 algebra on tuples, for point-wise functions.
 
-Tensors are flat tuples of floats, row-major: A = (A11, A12, A13, A21, ..., A33), shape (9,). Symmetric tensors are 6-tuples in
-the order 11, 22, 33, 12, 23, 13 with tensor shear components, as in ABAQUS/Explicit. Tuples live in registers, so a loop over
-points that calls these functions is vectorised by the compiler.
+Tensors are flat tuples of floats, row-major: A = (A11, A12, A13, A21, ..., A33), shape (9,). Symmetric tensors are
+6-tuples in the order 11, 22, 33, 12, 23, 13 with tensor shear components, as in ABAQUS/Explicit. Tuples live in
+registers, so a loop over points that calls these functions is vectorised by the compiler.
 
 The second half has the same ideas for NumPy arrays of any number of points.
 """
@@ -19,11 +19,7 @@ COLUMN = np.array([0, 1, 2, 1, 2, 2])
 @inline
 def determinant(A):
     """det A of a 9-tuple."""
-    return (
-        A[0] * (A[4] * A[8] - A[5] * A[7])
-        + A[1] * (A[5] * A[6] - A[3] * A[8])
-        + A[2] * (A[3] * A[7] - A[4] * A[6])
-    )
+    return A[0] * (A[4] * A[8] - A[5] * A[7]) + A[1] * (A[5] * A[6] - A[3] * A[8]) + A[2] * (A[3] * A[7] - A[4] * A[6])
 
 
 @inline
@@ -88,13 +84,15 @@ def norm_squared(S):
 
 @inline
 def isochoric_factor(J):
-    """J^(-2/3), to round-off for 0.1 < J < 10.
+    """J^(-2/3): to round-off for 0.2 < J < 5, to 1e-11 for 0.1 < J < 10.
 
-    Newton's method on y^-3 = J^2 from the Pade approximant (5 + J)/(1 + 5 J); no library call, so loops over points vectorise.
+    A Pade approximant at J = 1 and two steps of fourth order on y^-3 = J^2; no library call, so loops over points
+    vectorise.
     """
-    y = (5.0 + J) / (1.0 + 5.0 * J)
-    for _ in range(6):
-        y = y * (4.0 - J * J * y * y * y) / 3.0
+    y = (10.0 + J * (16.0 + J)) / (1.0 + J * (16.0 + 10.0 * J))
+    for _ in range(2):
+        e = 1.0 - (J * J) * (y * y * y)
+        y = y + (y * e) * (1.0 / 3.0 + e * (2.0 / 9.0 + e * (14.0 / 81.0)))
     return y
 
 
@@ -123,7 +121,8 @@ def von_mises(stress: np.ndarray) -> np.ndarray:
 def deviatoric_strain(F: np.ndarray) -> np.ndarray:
     """e_d = |F^T F / (det F)^(2/3) - I| / 2 of deformation gradients (..., 3, 3).
 
-    The paper (section 4.1) prints the exponent 2; with it e_d would not vanish for pure dilatation in 3D, so 2/3 is used.
+    The paper (section 4.1) prints the exponent 2; with it e_d would not vanish for pure dilatation in 3D, so 2/3 is
+    used.
     """
     C = np.swapaxes(F, -1, -2) @ F / np.cbrt(np.linalg.det(F) ** 2)[..., None, None] - np.eye(3)
     return 0.5 * np.sqrt(np.einsum("...ij,...ij", C, C))
