@@ -3,7 +3,13 @@
 An array over points is stored as (n_blocks, components * 64), component c of point p of block b at [b, c * 64 + p] (see
 constitutive/law.py). `hex8r` has 64 elements a block; `hex8` has 8 elements of 8 Gauss points, point p = 8 q + e. The last block is
 filled up with elements of no volume and no gradient: they see F = I and give no force.
+
+Elements are sorted along a Morton curve, so that a block is a compact cluster with few nodes of its own. Each block sums its elements'
+forces into a list of its nodes; each node then gathers its share from every block that it belongs to. All sums have a fixed order,
+so results do not depend on the number of threads, and element forces never travel through memory.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,17 +32,59 @@ def element_values(blocks: np.ndarray, elements: int, per_block: int = BLOCK) ->
     return blocks.reshape(n_blocks, -1, per_block).transpose(0, 2, 1).reshape(n_blocks * per_block, -1)[:elements]
 
 
-def force_slots(hexes: np.ndarray, nodes: int, per_block: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where each node finds its element forces: a compressed list over nodes.
+def morton_order(centres: np.ndarray) -> np.ndarray:
+    """Order of points (m, 3) along the Morton (Z) curve, so that neighbours in the list are neighbours in space."""
+    low = centres.min(axis=0)
+    cells = (1 << 20) / max(float((centres.max(axis=0) - low).max()), 1e-300)
+    grid = np.minimum((centres - low) * cells, (1 << 20) - 1).astype(np.uint64)
+    return np.argsort(sum(_spread(grid[:, axis]) << np.uint64(axis) for axis in range(3)), kind="stable")
 
-    Element forces lie in a flat array (n_blocks, 24 * per_block), component 3 I + i of element e; returns `start` (nodes + 1,) and
-    `slots`: the position of component i = 0 for each corner that meets the node; i = 1, 2 follow at + per_block.
-    Summing in this fixed order makes the assembly independent of the number of threads.
+
+def _spread(bits: np.ndarray) -> np.ndarray:
+    """Move bit k of each 20-bit number to bit 3 k."""
+    for shift, mask in (
+        (32, 0x1F00000000FFFF),
+        (16, 0x1F0000FF0000FF),
+        (8, 0x100F00F00F00F00F),
+        (4, 0x10C30C30C30C30C3),
+        (2, 0x1249249249249249),
+    ):
+        bits = (bits | bits << np.uint64(shift)) & np.uint64(mask)
+    return bits
+
+
+@dataclass(frozen=True)
+class Topology:
+    """Which elements make up the blocks, and which nodes the blocks share.
+
+    order (m,): the elements in the order of the blocks' lanes. Block b has the nodes block_nodes[block_start[b]:block_start[b + 1]];
+    corners (n_blocks, 8 * per_block) are places in that list, corner-major. Node n belongs to blocks at the places
+    node_slots[node_start[n]:node_start[n + 1]] of block_nodes.
     """
-    m = len(hexes)
-    element, corner = np.repeat(np.arange(m), 8), np.tile(np.arange(8), m)
-    block, lane = np.divmod(element, per_block)
-    slots = block * (24 * per_block) + 3 * corner * per_block + lane
-    order = np.argsort(hexes.ravel(), kind="stable")
-    start = np.concatenate([[0], np.cumsum(np.bincount(hexes.ravel(), minlength=nodes))])
-    return start.astype(np.int64), slots[order].astype(np.int64)
+
+    order: np.ndarray
+    block_start: np.ndarray
+    block_nodes: np.ndarray
+    corners: np.ndarray
+    node_start: np.ndarray
+    node_slots: np.ndarray
+
+
+def topology(hexes: np.ndarray, points: np.ndarray, per_block: int) -> Topology:
+    """Cut a mesh (hexes (m, 8), points (n, 3)) into blocks of `per_block` elements."""
+    order = morton_order(points[hexes].mean(axis=1))
+    block = np.repeat(np.arange(len(order)) // per_block, 8)
+    pairs, place = np.unique(block * len(points) + hexes[order].ravel(), return_inverse=True)
+    pair_block, block_nodes = np.divmod(pairs, len(points))
+    block_start = np.searchsorted(pair_block, np.arange(block[-1] + 2))
+    local = (place - block_start[block]).astype(np.uint16).reshape(-1, 8)
+    slots = np.argsort(block_nodes, kind="stable")
+    node_start = np.searchsorted(block_nodes[slots], np.arange(len(points) + 1))
+    return Topology(
+        order,
+        block_start.astype(np.int64),
+        block_nodes.astype(np.int32),
+        element_blocks(local, per_block),
+        node_start.astype(np.int64),
+        slots.astype(np.int32),
+    )

@@ -24,7 +24,7 @@ from fem.blocks import element_blocks
 from fem.clock import seconds
 from fem.elements import Controls, Elements
 from fem.hex8 import gauss_gradients
-from fem.hex8r import load6, load9, transpose
+from fem.hex8r import gather, load6, load9, scatter, transpose
 from fem.mesh import Mesh
 
 N, E = BLOCK, BLOCK // 8  # points and elements of a block; point p = 8 q + e
@@ -37,18 +37,6 @@ _VOLUME, _MEAN, _FREQUENCY = _J + N, _J + N + E, _J + N + 2 * E
 _GROWTH = _FREQUENCY + E  # dV/dx_I
 _FORCE = _GROWTH + 24 * E
 _SCRATCH = _FORCE + 24 * E
-
-
-@njit
-def _gather(nodes, displacement, velocity, w):
-    """Nodal displacements and velocities, relative to the element's first node."""
-    for e in range(E):
-        first = nodes[e]
-        for corner in range(8):
-            node = nodes[corner * E + e]
-            for i in range(3):
-                w[_U + (3 * corner + i) * E + e] = displacement[node, i] - displacement[first, i]
-                w[_V + (3 * corner + i) * E + e] = velocity[node, i] - velocity[first, i]
 
 
 @njit
@@ -132,7 +120,7 @@ def _deviatoric_forces(B, weight, volume, stress, w):
 
 
 @njit
-def _volumetric_forces(numbers, dt, volume, volume_old, pressure, force, limit, work, w):
+def _volumetric_forces(numbers, dt, volume, volume_old, pressure, force_old, limit, work, w):
     """Mean stress and bulk viscosity, total forces, work, stable step."""
     density, modulus, shear, b1, b2 = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
     c = np.sqrt(modulus / density)
@@ -158,32 +146,35 @@ def _volumetric_forces(numbers, dt, volume, volume_old, pressure, force, limit, 
         total = 0.0
         for k in range(24):
             f = w[_FORCE + k * E + e] + scale * w[_GROWTH + k * E + e]
-            total += 0.5 * (f + force[k * E + e]) * w[_V + k * E + e] * dt
-            force[k * E + e] = f
+            total += 0.5 * (f + force_old[k * E + e]) * w[_V + k * E + e] * dt
+            force_old[k * E + e] = f
+            w[_FORCE + k * E + e] = f
         work[0] += total - viscous
         work[1] += viscous
 
 
-def _forces(update_block, params, numbers, dt, order, displacement, velocity, nodes, B, weight, volume, F, stress, state,
-            pressure, volume_old, force, limit, work, law_time, status):  # fmt: skip
+def _forces(update_block, params, numbers, dt, order, displacement, velocity, block_start, block_nodes, corners, B,
+            weight, volume, F, stress, state,
+            pressure, volume_old, force_old, force, limit, work, law_time, status):  # fmt: skip
     """One pass over all blocks: deform, ask the law, give element forces; block by block in fast memory."""
     for k in prange(len(order)):
         b = order[k]
         w = np.empty(_SCRATCH)
-        _gather(nodes[b], displacement, velocity, w)
+        gather(block_start[b], block_nodes, corners[b], E, displacement, velocity, w)
         _deform(B[b], weight[b], volume[b], w)
         start = seconds()
         status[b, N] = update_block(params, F[b], w[_FBAR : _FBAR + 9 * N], dt, stress[b], state[b], status[b, :N])
         law_time[b] += seconds() - start
         _deviatoric_forces(B[b], weight[b], volume[b], stress[b], w)
-        _volumetric_forces(numbers, dt, volume[b], volume_old[b], pressure[b], force[b], limit[b], work[b], w)
+        _volumetric_forces(numbers, dt, volume[b], volume_old[b], pressure[b], force_old[b], limit[b], work[b], w)
+        scatter(block_start[b], block_start[b + 1], corners[b], E, w, _FORCE, force)
         F[b, :] = w[_FBAR : _FBAR + 9 * N]
 
 
 _A1, _A2 = types.float64[::1], types.float64[:, ::1]
 _SIGNATURE = types.void(
-    UPDATE_BLOCK, _A1, _A1, types.float64, types.int64[::1], _A2, _A2, types.int32[:, ::1],
-    *[_A2] * 3, *[_A2] * 8, _A1, types.int64[:, ::1],
+    UPDATE_BLOCK, _A1, _A1, types.float64, types.int64[::1], _A2, _A2, types.int64[::1],
+    types.int32[::1], types.uint16[:, ::1], *[_A2] * 3, *[_A2] * 9, _A1, types.int64[:, ::1],
 )  # fmt: skip
 
 
@@ -196,22 +187,24 @@ class Hex8(Elements):
     """Fully integrated hexahedra with F-bar; eight material points each. Their F is F-bar."""
 
     name, points = "hex8", 8
-    state_names = (*Elements.state_names, "volume_old")
+    state_names = (*Elements.state_names, "volume_old", "force_old")
 
     def __init__(self, mesh: Mesh, law: Law, controls: Controls):
         super().__init__(mesh, law, controls)
-        B, weight = gauss_gradients(mesh.points[mesh.hexes])
+        B, weight = gauss_gradients(mesh.points[mesh.hexes[self.topology.order]])
         by_component = B.transpose(0, 2, 3, 1)  # element, node, direction, point
         self.B = element_blocks(by_component, self.per_block)
         self.weight = element_blocks(weight, self.per_block)
         self.volume = element_blocks(weight.sum(axis=1), self.per_block)
         self.volume_old = self.volume.copy()
+        self.force_old = np.zeros((self.blocks, 24 * self.per_block))  # of the step before, for the work
 
     def update(self, displacement: np.ndarray, velocity: np.ndarray, dt: float) -> None:
         _kernel()(
-            self.law.update_block, self.law.params, self.numbers, dt, self.order, displacement, velocity, self.nodes,
+            self.law.update_block, self.law.params, self.numbers, dt, self.order, displacement, velocity,
+            self.topology.block_start, self.topology.block_nodes, self.topology.corners,
             self.B, self.weight, self.volume, self.F, self.stress, self.state, self.pressure, self.volume_old,
-            self.force, self.limit, self.work, self.law_time, self.status,
+            self.force_old, self.force, self.limit, self.work, self.law_time, self.status,
         )  # fmt: skip
 
     def point_volumes(self) -> np.ndarray:

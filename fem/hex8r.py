@@ -32,7 +32,8 @@ from fem.mesh import Mesh
 N = BLOCK
 # Offsets into the scratch memory of a block, in doubles.
 _U, _V, _F, _OLD, _PV, _WORK = 0, 24 * N, 48 * N, 57 * N, 63 * N, 72 * N
-_SCRATCH = 75 * N
+_FORCE = 75 * N
+_SCRATCH = 99 * N
 
 
 @inline
@@ -84,18 +85,26 @@ def squared_frequency(density, p_wave_modulus, shear_modulus, cofactor, J, metri
 
 
 @njit
-def _gather(nodes, displacement, velocity, w):
-    """Nodal displacements and velocities, relative to the element's first node."""
-    for p in range(N):
-        first = nodes[p]
-        for i in range(3):
-            u0, v0 = displacement[first, i], velocity[first, i]
-            w[_U + i * N + p] = 0.0
-            w[_V + i * N + p] = 0.0
-            for corner in range(1, 8):
-                node = nodes[corner * N + p]
-                w[_U + (3 * corner + i) * N + p] = displacement[node, i] - u0
-                w[_V + (3 * corner + i) * N + p] = velocity[node, i] - v0
+def gather(start, block_nodes, corners, lanes, displacement, velocity, w):
+    """Nodal displacements and velocities relative to the element's first node, component-major at the head of scratch."""
+    for p in range(lanes):
+        first = block_nodes[start + corners[p]]
+        for corner in range(8):
+            node = block_nodes[start + corners[corner * lanes + p]]
+            for i in range(3):
+                w[(3 * corner + i) * lanes + p] = displacement[node, i] - displacement[first, i]
+                w[(24 + 3 * corner + i) * lanes + p] = velocity[node, i] - velocity[first, i]
+
+
+@njit
+def scatter(start, end, corners, lanes, w, at, force):
+    """Sum the element forces, component-major at w[at:], into the block's list of nodal forces."""
+    force[start:end] = 0.0
+    for p in range(lanes):
+        for corner in range(8):
+            place = start + corners[corner * lanes + p]
+            for i in range(3):
+                force[place, i] += w[at + (3 * corner + i) * lanes + p]
 
 
 @njit
@@ -154,7 +163,7 @@ def _stress_forces(numbers, dt, B, volume, length, F_old, stress, pressure, limi
 
 
 @njit
-def _nodal_forces(viscous, stiff, dt, B, X, length, F_old, q_old, force, w):
+def _nodal_forces(viscous, stiff, dt, B, X, length, F_old, q_old, w):
     """Element forces of stress and hourglass control; work of the latter."""
     for p in range(N):
         w[_WORK + 2 * N + p] = 0.0
@@ -204,17 +213,22 @@ def _nodal_forces(viscous, stiff, dt, B, X, length, F_old, q_old, force, w):
             P1 -= q0 * X01 + q1 * X11 + q2 * X21 + q3 * X31
             P2 -= q0 * X02 + q1 * X12 + q2 * X22 + q3 * X32
             s2, s3 = q1 - q2, q1 + q2
-            force[i * N + p] = P0 * B[p] + P1 * B[N + p] + P2 * B[2 * N + p] + (q0 + s3 - q3)
-            force[(3 + i) * N + p] = P0 * B[3 * N + p] + P1 * B[4 * N + p] + P2 * B[5 * N + p] + (q0 - s3 + q3)
-            force[(6 + i) * N + p] = P0 * B[6 * N + p] + P1 * B[7 * N + p] + P2 * B[8 * N + p] + (-q0 - s2 - q3)
-            force[(9 + i) * N + p] = P0 * B[9 * N + p] + P1 * B[10 * N + p] + P2 * B[11 * N + p] + (-q0 + s2 + q3)
-            force[(12 + i) * N + p] = P0 * B[12 * N + p] + P1 * B[13 * N + p] + P2 * B[14 * N + p] + (-q0 - s2 + q3)
-            force[(15 + i) * N + p] = P0 * B[15 * N + p] + P1 * B[16 * N + p] + P2 * B[17 * N + p] + (-q0 + s2 - q3)
-            force[(18 + i) * N + p] = P0 * B[18 * N + p] + P1 * B[19 * N + p] + P2 * B[20 * N + p] + (q0 + s3 + q3)
-            force[(21 + i) * N + p] = P0 * B[21 * N + p] + P1 * B[22 * N + p] + P2 * B[23 * N + p] + (q0 - s3 - q3)
+            w[_FORCE + i * N + p] = P0 * B[p] + P1 * B[N + p] + P2 * B[2 * N + p] + (q0 + s3 - q3)
+            w[_FORCE + (3 + i) * N + p] = P0 * B[3 * N + p] + P1 * B[4 * N + p] + P2 * B[5 * N + p] + (q0 - s3 + q3)
+            w[_FORCE + (6 + i) * N + p] = P0 * B[6 * N + p] + P1 * B[7 * N + p] + P2 * B[8 * N + p] + (-q0 - s2 - q3)
+            w[_FORCE + (9 + i) * N + p] = P0 * B[9 * N + p] + P1 * B[10 * N + p] + P2 * B[11 * N + p] + (-q0 + s2 + q3)
+            w[_FORCE + (12 + i) * N + p] = (
+                P0 * B[12 * N + p] + P1 * B[13 * N + p] + P2 * B[14 * N + p] + (-q0 - s2 + q3)
+            )
+            w[_FORCE + (15 + i) * N + p] = (
+                P0 * B[15 * N + p] + P1 * B[16 * N + p] + P2 * B[17 * N + p] + (-q0 + s2 - q3)
+            )
+            w[_FORCE + (18 + i) * N + p] = P0 * B[18 * N + p] + P1 * B[19 * N + p] + P2 * B[20 * N + p] + (q0 + s3 + q3)
+            w[_FORCE + (21 + i) * N + p] = P0 * B[21 * N + p] + P1 * B[22 * N + p] + P2 * B[23 * N + p] + (q0 - s3 - q3)
 
 
-def _forces(update_block, params, numbers, dt, order, displacement, velocity, nodes, B, X, volume, length, F, stress,
+def _forces(update_block, params, numbers, dt, order, displacement, velocity, block_start, block_nodes, corners, B, X,
+            volume, length, F, stress,
             state, pressure, hourglass, force, limit, work, law_time, status):  # fmt: skip
     """One pass over all blocks: deform, ask the law, give element forces; block by block in fast memory."""
     c = np.sqrt(numbers[1] / numbers[0])
@@ -222,14 +236,15 @@ def _forces(update_block, params, numbers, dt, order, displacement, velocity, no
     for k in prange(len(order)):
         b = order[k]
         w = np.empty(_SCRATCH)
-        _gather(nodes[b], displacement, velocity, w)
+        gather(block_start[b], block_nodes, corners[b], N, displacement, velocity, w)
         _deform(B[b], w)
         w[_OLD : _OLD + 6 * N] = stress[b]
         start = seconds()
         status[b, N] = update_block(params, F[b], w[_F : _F + 9 * N], dt, stress[b], state[b], status[b, :N])
         law_time[b] += seconds() - start
         _stress_forces(numbers, dt, B[b], volume[b], length[b], F[b], stress[b], pressure[b], limit[b], w)
-        _nodal_forces(viscous, stiff, dt, B[b], X[b], length[b], F[b], hourglass[b], force[b], w)
+        _nodal_forces(viscous, stiff, dt, B[b], X[b], length[b], F[b], hourglass[b], w)
+        scatter(block_start[b], block_start[b + 1], corners[b], N, w, _FORCE, force)
         F[b, :] = w[_F : _F + 9 * N]
         for kind in range(3):
             total = 0.0
@@ -240,7 +255,8 @@ def _forces(update_block, params, numbers, dt, order, displacement, velocity, no
 
 _A1, _A2 = types.float64[::1], types.float64[:, ::1]
 _SIGNATURE = types.void(
-    UPDATE_BLOCK, _A1, _A1, types.float64, types.int64[::1], _A2, _A2, types.int32[:, ::1],
+    UPDATE_BLOCK, _A1, _A1, types.float64, types.int64[::1], _A2, _A2, types.int64[::1],
+    types.int32[::1], types.uint16[:, ::1],
     *[_A2] * 4, *[_A2] * 7, _A2, _A1, types.int64[:, ::1],
 )  # fmt: skip
 
@@ -258,7 +274,7 @@ class Hex8r(Elements):
 
     def __init__(self, mesh: Mesh, law: Law, controls: Controls):
         super().__init__(mesh, law, controls)
-        corners = mesh.points[mesh.hexes]
+        corners = mesh.points[mesh.hexes[self.topology.order]]
         B, volume = mean_gradient(corners)
         self.B = element_blocks(B)
         self.X = element_blocks(np.einsum("aI,mIi->mai", HOURGLASS, corners - corners[:, :1]))
@@ -268,7 +284,8 @@ class Hex8r(Elements):
 
     def update(self, displacement: np.ndarray, velocity: np.ndarray, dt: float) -> None:
         _kernel()(
-            self.law.update_block, self.law.params, self.numbers, dt, self.order, displacement, velocity, self.nodes,
+            self.law.update_block, self.law.params, self.numbers, dt, self.order, displacement, velocity,
+            self.topology.block_start, self.topology.block_nodes, self.topology.corners,
             self.B, self.X, self.volume, self.length, self.F, self.stress, self.state, self.pressure, self.hourglass,
             self.force, self.limit, self.work, self.law_time, self.status,
         )  # fmt: skip

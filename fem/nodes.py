@@ -6,15 +6,15 @@ from constitutive.jit import njit
 
 
 @njit(parallel=True)
-def assemble(start, slots, stride, element_force, external, force):
-    """Nodal force (n, 3) = external - sum of element forces, gathered by each node in a fixed order."""
+def assemble(node_start, node_slots, block_force, external, force):
+    """Nodal force (n, 3) = external - sum over the node's blocks of their forces (places, 3), in a fixed order."""
     for n in prange(len(force)):
         x, y, z = external[n, 0], external[n, 1], external[n, 2]
-        for k in range(start[n], start[n + 1]):
-            slot = slots[k]
-            x -= element_force[slot]
-            y -= element_force[slot + stride]
-            z -= element_force[slot + 2 * stride]
+        for k in range(node_start[n], node_start[n + 1]):
+            slot = node_slots[k]
+            x -= block_force[slot, 0]
+            y -= block_force[slot, 1]
+            z -= block_force[slot, 2]
         force[n, 0], force[n, 1], force[n, 2] = x, y, z
 
 

@@ -41,6 +41,11 @@ class ContactAccount:
         return int(self.result[5])
 
     @property
+    def axial_impulse(self) -> float:
+        """Impulse received along the body's axis so far, N s."""
+        return float(self.impulse @ self.contact.body.numbers[3:6])
+
+    @property
     def reach(self) -> float:
         """Largest distance of a touching node from the body's axis in the last step, m."""
         return float(self.result[6])
@@ -123,10 +128,8 @@ class Solver:
         self.external[:] = 0.0
         for load in self.model.pressures:
             add_pressure(load.faces, load.value(self.time), self.model.mesh.points, self.displacement, self.external)
-        elements = self.elements
-        assemble(
-            elements.slot_start, elements.slots, elements.per_block, elements.force.ravel(), self.external, self.force
-        )
+        links = self.elements.topology
+        assemble(links.node_start, links.node_slots, self.elements.force, self.external, self.force)
 
     def _check(self) -> None:
         failure = self.elements.failed_point()

@@ -1,0 +1,64 @@
+"""The history of a run: one row of numbers per recorded time, kept in memory and in `history.csv`."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+UNITS = {
+    "time": "s",
+    "dt": "s",
+    **dict.fromkeys(
+        ("kinetic", "internal", "hourglass", "viscous", "contact", "external", "total"), "J, of the whole body"
+    ),
+    "error": "1, energy out of balance over initial and external energy",
+    **dict.fromkeys(("momentum_x", "momentum_y", "momentum_z"), "kg m/s"),
+    "contact_force": "N, along the axis of the rigid body, mean since the row before",
+}
+
+
+class History:
+    """Rows of named numbers. With a folder, each row is appended to history.csv at once; units go to history_units.json."""
+
+    def __init__(self, names: Sequence[str], folder: Path | None, units: dict[str, str]):
+        self.names = list(names)
+        self.rows: list[list[float]] = []
+        self.path = folder / "history.csv" if folder is not None else None
+        if folder is not None:
+            text = json.dumps({name: (UNITS | units)[name] for name in self.names}, indent=2)
+            (folder / "history_units.json").write_text(text + "\n")
+        self._rewrite()
+
+    def append(self, row: dict[str, float]) -> None:
+        """Record one row; every named column must be given."""
+        values = [float(row[name]) for name in self.names]
+        self.rows.append(values)
+        if self.path is not None:
+            with open(self.path, "a") as file:
+                file.write(_line(values))
+
+    def column(self, name: str) -> np.ndarray:
+        """One column, shape (rows,)."""
+        return np.array(self.rows).reshape(-1, len(self.names))[:, self.names.index(name)]
+
+    def table(self) -> np.ndarray:
+        """All rows, shape (rows, columns), for a checkpoint."""
+        return np.array(self.rows).reshape(-1, len(self.names))
+
+    def restore(self, table: np.ndarray) -> None:
+        """Go back to the rows of a checkpoint."""
+        self.rows = [list(row) for row in table.tolist()]
+        self._rewrite()
+
+    def _rewrite(self) -> None:
+        if self.path is None:
+            return
+        temporary = self.path.with_suffix(".writing")
+        temporary.write_text(",".join(self.names) + "\n" + "".join(_line(row) for row in self.rows))
+        os.replace(temporary, self.path)
+
+
+def _line(values: Sequence[float]) -> str:
+    return ",".join(repr(float(value)) for value in values) + "\n"

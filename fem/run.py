@@ -1,0 +1,300 @@
+"""A run from start to end: the time loop with history, field frames, checkpoints, progress, and a summary."""
+
+import json
+import os
+import platform
+import resource
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+from fem.checkpoint import NAME, PREVIOUS, TEMPORARY, read_checkpoint, write_checkpoint
+from fem.history import History
+from fem.model import Model
+from fem.output import FieldWriter, cell_fields, field_units
+from fem.progress import Progress
+from fem.solver import Solver
+
+COLUMNS = ("time", "dt", "kinetic", "internal", "hourglass", "viscous", "contact", "external", "total", "error",
+           "momentum_x", "momentum_y", "momentum_z", "contact_force")  # fmt: skip
+RUN_FILES = ("summary.json", "history.csv", "history_units.json", "fields.pvd", "picture.png", "options.json",
+             "material.toml", NAME, PREVIOUS, TEMPORARY)  # fmt: skip
+
+
+class RunError(RuntimeError):
+    """A run that cannot start or go on; the message says why and what to do."""
+
+
+class Stopped(RunError):
+    """The run was stopped by a signal after writing a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """A number of the user's own in the history: its unit and how to find it from the solver."""
+
+    unit: str
+    value: Callable[[Solver], float]
+
+
+@dataclass
+class Result:
+    """What a run leaves: summary (SPEC section 8), history, and the solver's final state."""
+
+    summary: dict[str, Any]
+    history: History
+    solver: Solver
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run, none of which changes the physics.
+
+    `records` rows of history and `frames` field frames are spread evenly over the run; a checkpoint is written every
+    `checkpoint_seconds` of wall time, at the start and at the end.
+    """
+
+    frames: int = 20
+    records: int = 400
+    threads: int = 1
+    checkpoint_seconds: float = 30.0
+    fields: bool = True
+    quiet: bool = True
+    restart: bool = False
+    overwrite: bool = False
+    started: float = field(default_factory=time.perf_counter)
+
+
+def prepare_folder(folder: str | Path, restart: bool = False, overwrite: bool = False) -> Path:
+    """Make a run folder; an existing one is used only for a restart, or emptied of a run's files when told to overwrite."""
+    path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file; choose another --output")
+    if restart:
+        if not path.is_dir():
+            raise RunError(f"there is no run folder {path} to restart; leave --restart out to begin one")
+        return path
+    if path.is_dir() and any(path.iterdir()):
+        if not overwrite:
+            raise RunError(f"{path} exists already: choose another --output, or add --restart to go on or --overwrite")
+        for name in RUN_FILES:
+            (path / name).unlink(missing_ok=True)
+        shutil.rmtree(path / "fields", ignore_errors=True)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def run(
+    model: Model,
+    end_time: float,
+    output: str | Path | None = None,
+    monitors: Mapping[str, Monitor] | None = None,
+    settings: Settings | None = None,
+    **options: Any,
+) -> Result:
+    """Compute a model to `end_time` in s; with `output`, into a run folder. Options are those of Settings.
+
+    Raises RunError, MaterialError, CheckpointError (one line each: what, where, what to do) and OSError of the disk.
+    """
+    settings = settings or Settings(**options)
+    if not (np.isfinite(end_time) and end_time > 0.0):
+        raise RunError(f"end time is {end_time} s; give a positive time")
+    folder = prepare_folder(output, settings.restart, settings.overwrite) if output is not None else None
+    return _Run(model, end_time, folder, dict(monitors or {}), settings).execute()
+
+
+class _Run:
+    def __init__(
+        self, model: Model, end_time: float, folder: Path | None, monitors: dict[str, Monitor], settings: Settings
+    ):
+        self.model, self.end_time, self.folder, self.monitors, self.settings = (
+            model,
+            end_time,
+            folder,
+            monitors,
+            settings,
+        )
+        self.threads = max(1, min(settings.threads, numba.config.NUMBA_NUM_THREADS))
+        numba.set_num_threads(self.threads)
+        checkpoint = read_checkpoint(folder, model.fingerprint()) if folder and settings.restart else None
+        self.solver = Solver(model, self.threads)
+        units = {name: monitor.unit for name, monitor in monitors.items()}
+        self.history = History((*COLUMNS, *monitors), folder, units)
+        self.frames = 0
+        self.impulse_before = np.zeros(len(self.solver.accounts))
+        self.peaks = {"error": 0.0}
+        self.wall_time = self.loop_start = 0.0
+        self.stop_signal: int | None = None
+        if checkpoint is not None:
+            self._resume(*checkpoint)
+        self.writer = None
+        if folder is not None and settings.fields:
+            self.writer = FieldWriter(folder, model.mesh, field_units(model.law), keep=self.frames)
+
+    def execute(self) -> Result:
+        handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            return self._execute()
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def _stop(self, number, frame) -> None:
+        self.stop_signal = number
+
+    def _execute(self) -> Result:
+        solver, settings = self.solver, self.settings
+        if not self.history.rows:
+            self._record()
+            self._frame()
+            self._checkpoint()
+        startup = time.perf_counter() - settings.started
+        progress = Progress(self.end_time, solver.time, settings.quiet)
+        last_checkpoint = time.monotonic()
+        while solver.time < self.end_time:
+            begin = time.perf_counter()
+            remaining, stable = self.end_time - solver.time, solver.stable_step()
+            last = remaining <= stable
+            solver.step(remaining if last else min(stable, 0.5 * remaining))
+            if last:
+                solver.time = self.end_time
+            self.wall_time += time.perf_counter() - begin
+            self._record_when_due()
+            progress.update(solver.time, solver.steps)
+            if self.stop_signal is not None or time.monotonic() - last_checkpoint > settings.checkpoint_seconds:
+                self._checkpoint()
+                last_checkpoint = time.monotonic()
+            if self.stop_signal is not None:
+                progress.close()
+                where = f"; go on with --restart in {self.folder}" if self.folder else ""
+                raise Stopped(f"stopped by {signal.Signals(self.stop_signal).name} at {solver.time:.6g} s{where}")
+        progress.close()
+        self._checkpoint()
+        summary = self._summary(startup)
+        if self.folder is not None:
+            _write_json(self.folder / "summary.json", summary)
+        return Result(summary, self.history, solver, self.folder)
+
+    def _record_when_due(self) -> None:
+        done = self.solver.time / self.end_time
+        if done >= len(self.history.rows) / self.settings.records:
+            self._record()
+        if self.settings.frames and done >= self.frames / self.settings.frames:
+            self._frame()
+
+    def _record(self) -> None:
+        solver = self.solver
+        energies, momentum = solver.energies(), solver.momentum()
+        impulse = np.array([account.axial_impulse for account in solver.accounts])
+        before = self.history.rows[-1][0] if self.history.rows else 0.0
+        interval = max(solver.time - before, 1e-300)
+        row = {
+            "time": solver.time,
+            "dt": solver.dt,
+            **energies,
+            **dict(zip(("momentum_x", "momentum_y", "momentum_z"), momentum, strict=True)),
+            "contact_force": float(np.abs(impulse - self.impulse_before).sum()) * self.model.copies / interval,
+            **{name: monitor.value(solver) for name, monitor in self.monitors.items()},
+        }
+        self.impulse_before = impulse
+        self.history.append(row)
+        self.peaks["error"] = max(self.peaks["error"], abs(energies["error"]))
+
+    def _frame(self) -> None:
+        F, stress, state = self.solver.elements.mean_values()
+        fields = cell_fields(self.model.law, F, stress, state)
+        self.peaks["deviatoric_strain"] = max(
+            self.peaks.get("deviatoric_strain", 0.0), fields["deviatoric_strain"].max()
+        )
+        self.peaks["von_mises"] = max(self.peaks.get("von_mises", 0.0), fields["von_mises"].max())
+        if self.writer is not None:
+            self.writer.write(self.solver.time, self.solver.displacement, self.solver.velocity, fields)
+        self.frames += 1
+
+    def _checkpoint(self) -> None:
+        if self.folder is None:
+            return
+        progress = {
+            "frames": self.frames,
+            "peaks": {name: float(value) for name, value in self.peaks.items()},
+            "wall_time": self.wall_time,
+            "law_time": float(self.solver.elements.law_time.sum()),
+        }
+        arrays = self.solver.save() | {"history": self.history.table(), "impulse_before": self.impulse_before}
+        write_checkpoint(self.folder, arrays, self.model.fingerprint(), progress)
+
+    def _resume(self, arrays: dict[str, np.ndarray], progress: dict[str, Any]) -> None:
+        self.history.restore(arrays.pop("history"))
+        self.impulse_before = arrays.pop("impulse_before")
+        self.solver.load(arrays)
+        self.solver.elements.law_time[0] = progress["law_time"]
+        self.frames, self.peaks, self.wall_time = progress["frames"], progress["peaks"], progress["wall_time"]
+
+    def _summary(self, startup: float) -> dict[str, Any]:
+        solver, model = self.solver, self.model
+        energies = solver.energies()
+        element_steps = max(solver.steps * len(model.mesh.hexes), 1)
+        F, stress, state = solver.elements.mean_values()
+        fields = cell_fields(model.law, F, stress, state)
+        summary = {
+            "law": model.law.name,
+            "element": model.element,
+            "elements": len(model.mesh.hexes),
+            "nodes": len(model.mesh.points),
+            "steps": solver.steps,
+            "end_time": solver.time,
+            "completed": True,
+            "wall_time": self.wall_time,
+            "time_per_element_step": self.wall_time / element_steps,
+            "law_time": float(solver.elements.law_time.sum()) / self.threads,
+            "startup_time": startup,
+            "peak_memory": _peak_memory(),
+            "threads": self.threads,
+            "precision": "float64",
+            "energy_error": energies["error"],
+            "max_energy_error": max(self.peaks["error"], abs(energies["error"])),
+            "hourglass_energy_ratio": energies["hourglass"] / max(energies["internal"], 1e-300),
+            "kinetic_energy": energies["kinetic"],
+            "internal_energy": energies["internal"],
+            "controlling_element": solver.elements.stable_step()[1],
+            "contact_impulse": float(sum(abs(account.axial_impulse) for account in solver.accounts)) * model.copies,
+            "max_deviatoric_strain": float(fields["deviatoric_strain"].max()),
+            "max_von_mises": float(fields["von_mises"].max()),
+            "versions": _versions(),
+        }
+        if "equivalent_plastic_strain" in fields:
+            summary["max_equivalent_plastic_strain"] = float(fields["equivalent_plastic_strain"].max())
+        if "outside_envelope" in fields:
+            summary["outside_envelope_fraction"] = float(np.mean(fields["outside_envelope"] > 0.0))
+        return summary
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    temporary = path.with_suffix(".writing")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(temporary, path)
+
+
+def _peak_memory() -> int:
+    """Largest resident memory of this process so far, bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "numpy": np.__version__, "numba": numba.__version__}
+    try:
+        found["multiscale-impact"] = version("multiscale-impact")
+    except PackageNotFoundError:
+        found["multiscale-impact"] = "not installed"
+    return found
