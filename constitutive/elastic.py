@@ -5,11 +5,14 @@ from typing import Any
 
 from constitutive.law import LawError, Parameter
 
+DENSITY = Parameter("density", "kg/m3", "reference density", 100.0, 30e3)
+SOFTEST, STIFFEST = 1e5, 2e12  # Pa: between a gel and diamond; outside, the unit is wrong
+
 PARAMETERS = (
-    Parameter("density", "kg/m3", "reference density", 0.0, exclusive=True),
-    Parameter("shear_modulus", "Pa", "G", 0.0, exclusive=True, required=False),
-    Parameter("bulk_modulus", "Pa", "K", 0.0, exclusive=True, required=False),
-    Parameter("youngs_modulus", "Pa", "E", 0.0, exclusive=True, required=False),
+    DENSITY,
+    Parameter("shear_modulus", "Pa", "G", SOFTEST, STIFFEST, required=False),
+    Parameter("bulk_modulus", "Pa", "K", SOFTEST, STIFFEST, required=False),
+    Parameter("youngs_modulus", "Pa", "E", SOFTEST, STIFFEST, required=False),
     Parameter("poissons_ratio", "1", "nu", -1.0, 0.4999, exclusive=True, required=False),
 )
 

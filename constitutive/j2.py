@@ -69,8 +69,8 @@ def build(values) -> Law:
 
 PARAMETERS = (
     *elastic.PARAMETERS,
-    Parameter("yield_stress", "Pa", "initial flow stress", 1e3),
-    Parameter("hardening_modulus", "Pa", "slope of flow stress over plastic strain", 0.0, default=0.0),
+    Parameter("yield_stress", "Pa", "initial flow stress", 1e3, 1e12),
+    Parameter("hardening_modulus", "Pa", "flow stress per plastic strain", 1e3, 1e12, default=0.0, or_zero=True),
 )
 
 LAW = LawDefinition("j2", PARAMETERS, build)

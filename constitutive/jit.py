@@ -72,8 +72,8 @@ def njit(*signature: Any, **options: Any) -> Any:
         return njit()(signature[0])
 
     def decorate(function: Callable) -> Any:
-        compiler: Any = numba.njit(*signature, **(OPTIONS | options))
-        dispatcher = compiler(function)
+        compiler: Any = numba.njit
+        dispatcher = compiler(*signature, **(OPTIONS | options))(function)
         if function.__closure__ is None and hasattr(dispatcher, "_set_uuid"):
             dispatcher._set_uuid(f"{function.__module__}.{function.__qualname__}")
         return dispatcher

@@ -220,8 +220,8 @@ PLASTIC_WORK = State("plastic_work", "J/m3")
 
 PARAMETERS = (
     *elastic.PARAMETERS,
-    Parameter("A", "Pa", "initial flow stress", 1e3),
-    Parameter("B", "Pa", "strain hardening coefficient", 0.0),
+    Parameter("A", "Pa", "initial flow stress", 1e3, 1e12),
+    Parameter("B", "Pa", "strain hardening coefficient", 1e3, 1e12, or_zero=True),
     Parameter("n", "1", "strain hardening exponent", 0.0, 2.0),
     Parameter("C", "1", "strain rate sensitivity", 0.0, 1.0),
     Parameter("m", "1", "thermal softening exponent", 0.0, 10.0, exclusive=True),

@@ -55,10 +55,12 @@ class LawError(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """A number, word or list of tables that a material file gives to a law.
+    """A value that a material file gives to a law.
 
-    `minimum` and `maximum` are inclusive unless `exclusive` (then the value must be strictly above the minimum).
-    A parameter without a default must be given. `kind` is float, int, str or a tuple of Parameters (a list of tables).
+    `minimum` and `maximum` are inclusive unless `exclusive` (then the value must be strictly above the minimum);
+    `or_zero` admits zero below the minimum. A required parameter without a default must be given.
+    `kind` is float, int, str, `list` (of numbers), `Path` (a file, relative to the material file), or a tuple of
+    Parameters (a list of tables, each with these keys).
     """
 
     name: str
@@ -70,6 +72,7 @@ class Parameter:
     default: Any = None
     required: bool = True
     kind: Any = float
+    or_zero: bool = False
 
 
 @dataclass(frozen=True)
@@ -258,6 +261,8 @@ BUILT_IN = {
     "neo_hookean": "constitutive.neo_hookean",
     "j2": "constitutive.j2",
     "johnson_cook": "constitutive.johnson_cook",
+    "taylor": "constitutive.taylor",
+    "crystal": "constitutive.crystal_law",
 }
 ENTRY_POINT_GROUP = "multiscale_impact.laws"
 
