@@ -195,7 +195,8 @@ class Hex8(Elements):
         by_component = B.transpose(0, 2, 3, 1)  # element, node, direction, point
         self.B = element_blocks(by_component, self.per_block)
         self.weight = element_blocks(weight, self.per_block)
-        self.volume = element_blocks(weight.sum(axis=1), self.per_block)
+        in_kernel_order = sum(weight.T)  # one point after the other, so that the mean of J = 1 is 1 to the last bit
+        self.volume = element_blocks(in_kernel_order, self.per_block)
         self.volume_old = self.volume.copy()
         self.force_old = np.zeros((self.blocks, 24 * self.per_block))  # of the step before, for the work
 

@@ -28,7 +28,13 @@ def read_msh(path: Path) -> MeshData:
     with open(path, "rb") as file:
         if not file.read(11).startswith((b"$MeshFormat", b"$Comments", b"$NOD")):
             raise ValueError("this is not a Gmsh mesh: it does not begin with $MeshFormat")
-    with gmsh_model() as gmsh:
+    try:
+        import gmsh
+    except (ImportError, OSError) as error:
+        raise ValueError(
+            f"Gmsh cannot be loaded ({error}): install that library, or convert the mesh to .vtu"
+        ) from None
+    with gmsh_model(gmsh):
         try:
             gmsh.merge(str(path))
         except Exception as error:

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from fem import transfinite
 from fem.mesh import Mesh, MeshError
 
 # Chosen by a search for well-shaped, evenly sized elements at any number of them: scaled Jacobian >= 0.85, shortest
@@ -124,10 +125,8 @@ def _disc(core: int, rings: list[Ring], symmetry: str) -> tuple[np.ndarray, np.n
 
 
 @contextmanager
-def gmsh_model() -> Iterator[Any]:
-    """The gmsh module with an empty model of our own: quiet, removed at the end, leaving a user's own session alone."""
-    import gmsh
-
+def gmsh_model(gmsh: Any) -> Iterator[None]:
+    """Work in an empty Gmsh model of our own: quiet, removed at the end, leaving a user's own session alone."""
     ours = not gmsh.isInitialized()
     if ours:
         gmsh.initialize(readConfigFiles=False, interruptible=False)
@@ -135,7 +134,7 @@ def gmsh_model() -> Iterator[Any]:
     gmsh.option.setNumber("General.Terminal", 0)
     gmsh.model.add("multiscale-impact")
     try:
-        yield gmsh
+        yield
     finally:
         gmsh.model.remove()
         gmsh.option.setNumber("General.Terminal", terminal)
@@ -144,9 +143,16 @@ def gmsh_model() -> Iterator[Any]:
 
 
 def _quarter_disc(core: int, rings: list[Ring]) -> tuple[np.ndarray, np.ndarray]:
-    """Gmsh's transfinite mesh of the quarter disc, `core` x `core` elements in its core, counter-clockwise quads."""
-    with gmsh_model() as gmsh:
-        _quarter_geometry(gmsh.model.geo, core, rings)
+    """Quarter disc with `core` x `core` elements in its core: points (n, 2) and counter-clockwise quads (m, 4)."""
+    a, b = CORE_AXIS * rings[0].radius, CORE_CORNER * rings[0].radius
+    bulge = (a * a - 2 * b * b) / (2 * (a - b))  # centre of the arc that leaves (a, 0) upright and meets (b, b)
+    try:
+        import gmsh
+    except (ImportError, OSError):
+        edge = transfinite.arc(bulge, a, (b, b), core)
+        return transfinite.quarter_disc(edge, [(ring.radius, ring.layers, ring.growth) for ring in rings])
+    with gmsh_model(gmsh):
+        _quarter_geometry(gmsh.model.geo, core, [(a, 0.0), (b, b), (0.0, a)], bulge, rings)
         gmsh.model.geo.synchronize()
         gmsh.model.mesh.generate(2)
         tags, coordinates, _ = gmsh.model.mesh.getNodes()
@@ -156,12 +162,8 @@ def _quarter_disc(core: int, rings: list[Ring]) -> tuple[np.ndarray, np.ndarray]
     return coordinates.reshape(-1, 3)[order[rows], :2], quads.reshape(-1, 4)
 
 
-def _quarter_geometry(geo, core: int, rings: list[Ring]) -> None:
+def _quarter_geometry(geo: Any, core: int, outline: list[tuple[float, float]], bulge: float, rings: list[Ring]) -> None:
     """The blocks of the sketch above: each outline has a point on the x axis, on the diagonal and on the y axis."""
-    scale = rings[0].radius
-    a, b = CORE_AXIS * scale, CORE_CORNER * scale
-    bulge = (a * a - 2 * b * b) / (2 * (a - b))  # centre of the arc that leaves (a, 0) upright and meets (b, b)
-    outline = [(a, 0.0), (b, b), (0.0, a)]
     origin = geo.addPoint(0, 0, 0)
     centres = [geo.addPoint(bulge, 0, 0), geo.addPoint(0, bulge, 0)]
     inner = [geo.addPoint(x, y, 0) for x, y in outline]

@@ -1,0 +1,195 @@
+"""Elements against exact answers: patch test, rigid motions, forces as derivatives of the energy, no volumetric locking."""
+
+import numpy as np
+import pytest
+
+from constitutive.law import law_definition
+from constitutive.tensor import full, random_rotations, symmetric
+from fem.elements import Controls
+from fem.hex8 import HOURGLASS
+from fem.hex8_fbar import Hex8
+from fem.hex8r import Hex8r
+from fem.mesh import Mesh
+from fem.meshing import box
+from fem.nodes import assemble
+
+# MacNeal & Harder (1985): a unit cube of seven distorted elements, interior nodes
+INNER = np.array(
+    [[.249, .342, .192], [.826, .288, .288], [.850, .649, .263], [.273, .750, .230],
+     [.320, .186, .643], [.677, .305, .683], [.788, .693, .644], [.165, .745, .702]]
+)  # fmt: skip
+OUTER = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]], float)
+HEXES = np.array(
+    [[8, 9, 10, 11, 12, 13, 14, 15],
+     [0, 1, 2, 3, 8, 9, 10, 11], [12, 13, 14, 15, 4, 5, 6, 7],
+     [0, 1, 9, 8, 4, 5, 13, 12], [11, 10, 2, 3, 15, 14, 6, 7],
+     [0, 8, 11, 3, 4, 12, 15, 7], [9, 1, 2, 10, 13, 5, 6, 14]]
+)  # fmt: skip
+STRONG = Controls(linear_viscosity=0.0, quadratic_viscosity=0.0, hourglass_viscosity=0.0, hourglass_stiffness=1.0)
+
+both = pytest.mark.parametrize("kind", [Hex8r, Hex8])
+
+
+def patch() -> Mesh:
+    return Mesh(np.vstack([OUTER, INNER]), HEXES)
+
+
+def nodal_force(elements, mesh, displacement, dt=1.0, velocity=None) -> np.ndarray:
+    """Internal forces (n, 3) after the elements were brought to a displacement."""
+    velocity = displacement / dt if velocity is None else velocity
+    elements.update(np.ascontiguousarray(displacement), np.ascontiguousarray(velocity), dt)
+    force, links = np.zeros_like(mesh.points), elements.topology
+    assemble(links.node_start, links.node_slots, elements.force, np.zeros_like(force), force)
+    return -force
+
+
+def stored_energy(elements, law) -> float:
+    F = elements.point_values()[0].reshape(-1, 3, 3)
+    stored, _ = law.energies(F, np.empty((len(F), 0)))
+    return float(stored @ elements.point_volumes().ravel())
+
+
+@both
+@pytest.mark.parametrize("size", [1e-6, 0.1])
+def test_patch(kind, size, elastic):
+    mesh = patch()
+    H = size * np.array([[1.0, 0.3, -0.2], [0.5, -0.4, 0.7], [0.1, 0.6, 0.8]])
+    elements = kind(mesh, elastic, STRONG)
+    force = nodal_force(elements, mesh, mesh.points @ H.T)
+    F = np.eye(3) + H
+    stress = np.zeros((1, 6))
+    elastic.update(np.eye(3)[None], F[None], 1.0, stress, elastic.initial_state(1))
+    found = elements.point_values()[1].reshape(-1, 6)
+    assert np.abs(found - stress).max() <= 1e-10 * np.abs(stress).max() + 1e-15 * elastic.p_wave_modulus
+    P = np.linalg.det(F) * full(stress[0]) @ np.linalg.inv(F).T
+    assert np.abs(force[8:]).max() <= 1e-10 * np.abs(P).max()  # interior nodes are in balance
+    assert np.einsum("ni,nj->ij", force, mesh.points) == pytest.approx(P, rel=1e-9, abs=1e-10 * np.abs(P).max())
+
+
+@both
+def test_no_stress_and_no_force_in_rigid_motion(kind, elastic):
+    mesh = patch()
+    for Q in random_rotations(np.random.default_rng(1), 3):
+        elements = kind(mesh, elastic, STRONG)
+        moved = mesh.points @ Q.T + np.array([1.0, -2.0, 3.0]) - mesh.points
+        force = nodal_force(elements, mesh, moved, velocity=np.tile([5.0, 6.0, 7.0], (16, 1)))
+        assert np.abs(elements.point_values()[1]).max() < 1e-10 * elastic.p_wave_modulus
+        assert np.abs(force).max() < 1e-10 * elastic.p_wave_modulus
+
+
+@both
+def test_translation_is_exactly_free_of_strain(kind, elastic):
+    mesh = patch()
+    elements = kind(mesh, elastic, Controls())
+    force = nodal_force(elements, mesh, np.tile([0.1, -0.7, 1.3], (16, 1)))
+    assert (elements.point_values()[0] == np.eye(3)).all()
+    assert (force == 0.0).all()
+
+
+@both
+def test_nodal_forces_are_the_derivative_of_the_energy(kind, elastic):
+    mesh = patch()
+    rng = np.random.default_rng(2)
+    u = 0.05 * rng.normal(size=mesh.points.shape)
+
+    def energy(displacement):
+        elements = kind(mesh, elastic, Controls(0.0, 0.0, 0.0, 0.0))
+        nodal_force(elements, mesh, displacement)
+        return stored_energy(elements, elastic)
+
+    force = nodal_force(kind(mesh, elastic, Controls(0.0, 0.0, 0.0, 0.0)), mesh, u)
+    direction = rng.normal(size=u.shape)
+    h = 1e-6
+    slope = (energy(u + h * direction) - energy(u - h * direction)) / (2 * h)
+    assert np.sum(force * direction) == pytest.approx(slope, rel=1e-7)
+
+
+@both
+def test_work_of_a_closed_small_step_is_the_energy(kind, elastic):
+    """The trapezoidal work along many small steps is the stored energy of the end."""
+    mesh = patch()
+    elements = kind(mesh, elastic, Controls(0.0, 0.0, 0.0, 0.0))
+    u = 0.02 * np.random.default_rng(3).normal(size=mesh.points.shape)
+    steps = 100
+    for k in range(steps):
+        nodal_force(elements, mesh, u * (k + 1) / steps, velocity=u / steps)
+    assert elements.work[:, 0].sum() == pytest.approx(stored_energy(elements, elastic), rel=1e-4)
+    assert np.abs(elements.work[:, 1:]).max() <= 1e-12 * elements.work[:, 0].sum()
+
+
+def test_hourglass_patterns_resist_only_what_the_mean_gradient_cannot_see(elastic):
+    mesh = box((1.0, 1.0, 1.0), (1, 1, 1))
+    for pattern in HOURGLASS:
+        u = np.zeros((8, 3))
+        u[mesh.hexes[0], 2] = 1e-4 * pattern
+        soft, stiff = (kind_force(mesh, elastic, u, Controls(0.0, 0.0, 0.0, k)) for k in (0.0, 1.0))
+        assert np.abs(soft).max() < 1e-12 * elastic.shear_modulus
+        assert np.sum(stiff * u) > 0.0
+        ratio = stiff[mesh.hexes[0], 2] / pattern
+        assert ratio == pytest.approx(ratio[0] * np.ones(8))
+
+
+def kind_force(mesh, law, u, controls):
+    return nodal_force(Hex8r(mesh, law, controls), mesh, u)
+
+
+@both
+def test_isochoric_flow_does_not_lock(kind):
+    """A quadratic divergence-free displacement costs shear energy only, however large the bulk modulus.
+
+    u = a (x y, -y^2 / 2, 0): its trilinear interpolant is not divergence-free pointwise, so 2x2x2 points without F-bar lock.
+    """
+    mesh = box((1.0, 1.0, 1.0), (8, 8, 8))
+    x, y, _ = mesh.points.T
+    a = 1e-3
+    u = a * np.stack([x * y, -0.5 * y * y, 0 * x], axis=1)
+    G = 1e9
+    stiff = law_definition("neo_hookean").build({"density": 1e3, "shear_modulus": G, "bulk_modulus": 1e5 * G})
+    elements = kind(mesh, stiff, Controls(0.0, 0.0, 0.0, 0.0))
+    nodal_force(elements, mesh, u)
+    found = stored_energy(elements, stiff)
+    exact = G * a**2 * (2.0 / 3.0 + 0.5 / 3.0)  # G int (e_xx^2 + e_yy^2 + 2 e_xy^2) with e_xy = x / 2
+    locked = 0.5 * 1e5 * G * a**2 * mean_square_divergence(8)
+    assert found < 1.3 * exact
+    assert locked > 50 * exact
+
+
+def mean_square_divergence(n: int) -> float:
+    """Mean square of div u / a at 2x2x2 Gauss points for the interpolant of u = (x y, -y^2 / 2, 0) on n elements.
+
+    The interpolant of y^2 has slope y_a + y_b where the field has 2 y: the divergence is y - y_mid, h / (2 sqrt 3) at Gauss points.
+    """
+    return (1.0 / n) ** 2 / 12.0
+
+
+@both
+def test_frequency_bound_holds_and_is_close(kind, elastic):
+    """The stable step from the bound against the highest eigenvalue of random elements, by brute force."""
+    rng = np.random.default_rng(4)
+    for _ in range(4):
+        points = OUTER * rng.uniform(0.3, 1.0, 3) + 0.08 * rng.normal(size=(8, 3))
+        mesh = Mesh(points, np.arange(8)[None])
+        elements = kind(mesh, elastic, Controls(0.0, 0.0, 0.0, 0.0))
+        nodal_force(elements, mesh, np.zeros((8, 3)))
+        bound = 2.0 / elements.stable_step()[0]
+        K, h = np.empty((24, 24)), 1e-7
+        for k in range(24):
+            u = np.zeros(24)
+            u[k] = h
+            K[:, k] = nodal_force(kind(mesh, elastic, Controls(0.0, 0.0, 0.0, 0.0)), mesh, u.reshape(8, 3)).ravel() / h
+        mass = elements.point_volumes().sum() * elastic.density / 8.0
+        highest = np.sqrt(np.linalg.eigvalsh(0.5 * (K + K.T)).max() / mass)
+        assert highest <= bound * (1 + 1e-6)
+        assert bound < 1.4 * highest
+
+
+def test_cauchy_stress_is_objective_through_the_element(elastic):
+    mesh = patch()
+    u = 0.05 * np.random.default_rng(5).normal(size=mesh.points.shape)
+    Q = random_rotations(np.random.default_rng(6), 1)[0]
+    first, second = Hex8r(mesh, elastic, STRONG), Hex8r(mesh, elastic, STRONG)
+    force = nodal_force(first, mesh, u, velocity=np.zeros_like(u))
+    turned = nodal_force(second, mesh, (mesh.points + u) @ Q.T - mesh.points, velocity=np.zeros_like(u))
+    a, b = full(first.point_values()[1][:, 0]), full(second.point_values()[1][:, 0])
+    assert symmetric(Q @ a @ Q.T) == pytest.approx(symmetric(b), abs=1e-10 * elastic.shear_modulus)
+    assert turned == pytest.approx(force @ Q.T, abs=1e-8 * np.abs(force).max())
