@@ -56,7 +56,7 @@ def _use_cache() -> None:
                 shutil.rmtree(other, ignore_errors=True)
     except OSError:
         return  # nowhere to keep kernels: Numba finds a place of its own or compiles anew
-    config.CACHE_DIR = str(folder)
+    config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
 
 
 _use_cache()

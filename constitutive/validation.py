@@ -1,4 +1,4 @@
-"""Checks of a material file's values against a law's declared parameters; complaints are one line and say what to do."""
+"""Checks of a material file's values against a law's parameters; every complaint is one line that says what to do."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
