@@ -1,0 +1,122 @@
+"""What all commands share: their parser, the material options, and one-line errors.
+
+Errors that are meant for the user are the project's own classes (LawError, MeshError, ...) and the system's (OSError);
+the message of each says what is wrong, where, and what to do. Any other exception is a bug and keeps its traceback.
+"""
+
+import argparse
+import functools
+import math
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from constitutive.law import law_names
+from constitutive.material import Material, default_material, load_material, material_names
+
+DEFAULT_LAW = "johnson_cook"
+PACKAGES = ("cases", "constitutive", "fem", "learning")
+
+
+class OptionError(ValueError):
+    """An option that cannot be used as given; the message says which, why and what to do."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (--help shows all options)\n")
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Shows defaults where there is one, and leaves the example as it is written."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False, [], argparse.SUPPRESS) or not action.help:
+            return action.help
+        return f"{action.help} (default: %(default)s)"
+
+
+def command_parser(case: str, description: str | None, example: str) -> argparse.ArgumentParser:
+    """A parser for `python -m cases.<case>`; `example` is a whole command line."""
+    return _Parser(
+        prog=f"python -m cases.{case}",
+        description=description,
+        epilog=f"example:\n  {example}",
+        formatter_class=_HelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_material_options(parser: argparse.ArgumentParser) -> None:
+    """--law, --material, --set and --quiet."""
+    parser.add_argument(
+        "--law",
+        metavar="NAME",
+        help=f"{', '.join(law_names())} (default: the law of the material, else {DEFAULT_LAW})",
+    )
+    parser.add_argument(
+        "--material",
+        metavar="NAME|FILE.toml",
+        help=f"{', '.join(material_names())}, or a file of yours (default: the law's own)",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="replace a parameter of the material, SI units; can be given again and again",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def chosen_material(options: argparse.Namespace) -> Material:
+    """The material of --law, --material and --set. Raises LawError."""
+    name = options.material or default_material(options.law or DEFAULT_LAW)
+    return load_material(name, options.law, options.set)
+
+
+def finite(text: str) -> float:
+    """Argument type: a finite number."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    return value
+
+
+def positive(text: str) -> float:
+    """Argument type: a finite number above zero."""
+    value = finite(text)
+    if value <= 0.0:
+        raise argparse.ArgumentTypeError(f"{text} is not above zero")
+    return value
+
+
+# argparse names a type in its messages
+finite.__name__ = positive.__name__ = "number"
+
+
+def user_errors(main: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a command so that errors meant for the user end it with one line on stderr and exit code 2."""
+
+    @functools.wraps(main)
+    def command(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return main(*args, **kwargs)
+        except Exception as error:
+            if not _is_for_user(error):
+                raise
+            print(f"error: {one_line(error)}", file=sys.stderr)
+            sys.exit(getattr(error, "exit_code", 2))
+
+    return command
+
+
+def _is_for_user(error: Exception) -> bool:
+    return isinstance(error, OSError) or type(error).__module__.split(".")[0] in PACKAGES
+
+
+def one_line(error: Exception) -> str:
+    """The message of an error on one line; an OSError as 'file: reason'."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())
