@@ -4,6 +4,7 @@ All points share the times; each has its own deformation gradient F(t), and star
 given state). Blocks of points run on parallel threads; a point's result does not depend on their number.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -33,7 +34,7 @@ class History:
     record: np.ndarray
 
     def recorded(self, name: str) -> np.ndarray:
-        """The recorded values of a state variable, (r, n) or (r, n, components). Raises LawError for an unknown name."""
+        """The recorded values of a state variable, (r, n) or (r, n, components). LawError for an unknown name."""
         where = self.law.state_slice(name)
         values = self.record[..., where]
         return values[..., 0] if where.stop - where.start == 1 else values
@@ -43,7 +44,7 @@ def drive(
     law: Law,
     times: np.ndarray,
     F: np.ndarray,
-    record_steps: np.ndarray | list[int] | None = None,
+    record_steps: Iterable[int] = (),
     state: np.ndarray | None = None,
     stress: np.ndarray | None = None,
 ) -> History:
@@ -65,7 +66,7 @@ def drive(
             f"times must increase from step to step; they do not after step {np.argmax(~(np.diff(times) > 0))}"
         )
     n = F.shape[1]
-    steps = np.array([] if record_steps is None else record_steps, np.int64)
+    steps = np.array(list(record_steps), np.int64)
     slot = np.full(len(times), -1)
     slot[steps] = np.arange(len(steps))
     starts = _block_starts(n)

@@ -1,0 +1,207 @@
+"""Material point: a law taken along a path of the deformation gradient F, without any mesh.
+
+Paths, for a strain e that grows linearly in time from zero to --strain (negative: compression):
+  uniaxial         F = diag(exp(e), exp(-e/2), exp(-e/2)), isochoric stretch to the logarithmic strain e
+  uniaxial-strain  F = diag(exp(e), 1, 1), no lateral strain, as behind a plane wave
+  shear            F = I + e e1 (x) e2, simple shear
+  FILE.csv         columns t,F11,F12,F13,F21,F22,F23,F31,F32,F33 (t in s); --strain, --end-time and --steps are not used
+
+The output has the columns t,s11,s22,s33,s12,s23,s13 (s, Pa; Cauchy stress) and the law's scalar states; FILE.units.json
+beside it names all units.
+"""
+
+import argparse
+import csv
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from cases.options import (
+    OptionError,
+    add_material_options,
+    chosen_material,
+    command_parser,
+    finite,
+    positive,
+    user_errors,
+)
+from constitutive.drive import History, drive
+from constitutive.law import did_you_mean
+from constitutive.tensor import von_mises
+
+PATHS = ("uniaxial", "uniaxial-strain", "shear")
+COLUMNS = ("t", *(f"F{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3)))
+STRESSES = ("s11", "s22", "s33", "s12", "s23", "s13")
+MOST_STEPS = 1_000_000
+
+
+class PathError(ValueError):
+    """A path file that cannot be used; the message names file, line and column."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    made = command_parser(
+        "material_point",
+        __doc__,
+        "python -m cases.material_point --law johnson_cook --material ofhc_copper --path uniaxial --strain -0.5 "
+        "--end-time 1e-6 --output copper.csv --picture copper.png",
+    )
+    made.add_argument("--path", metavar="NAME|FILE.csv", default="uniaxial", help=f"{', '.join(PATHS)}, or a file")
+    made.add_argument("--strain", type=finite, default=0.5, help="strain e at the end, 1")
+    made.add_argument("--end-time", type=positive, default=1e-6, help="time at the end, s")
+    made.add_argument("--steps", type=_steps, default=200, help="number of steps")
+    made.add_argument("--output", metavar="FILE.csv", default="material_point.csv", help="file to write")
+    made.add_argument("--picture", metavar="FILE.png", help="draw the stresses into this file as well")
+    made.add_argument("--overwrite", action="store_true", help="replace the output and the picture where they exist")
+    add_material_options(made)
+    return made
+
+
+def _steps(text: str) -> int:
+    steps = int(text)
+    if not 1 <= steps <= MOST_STEPS:
+        raise argparse.ArgumentTypeError(f"{text} is not from 1 to {MOST_STEPS}")
+    return steps
+
+
+_steps.__name__ = "whole number"
+
+
+def built_in_path(name: str, strain: float, end_time: float, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Times (m+1,) and F (m+1, 3, 3) of a named path."""
+    e = np.linspace(0.0, strain, steps + 1)
+    F = np.tile(np.eye(3), (steps + 1, 1, 1))
+    if name == "shear":
+        F[:, 0, 1] = e
+    else:
+        F[:, 0, 0] = np.exp(e)
+    if name == "uniaxial":
+        F[:, 1, 1] = F[:, 2, 2] = np.exp(-0.5 * e)
+    return np.linspace(0.0, end_time, steps + 1), F
+
+
+def read_path(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Times (m+1,) and F (m+1, 3, 3) of a path file; columns may come in any order. Raises PathError and OSError."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        try:
+            rows = [(i, row) for i, row in enumerate(csv.reader(file), 1) if row and not row[0].startswith("#")]
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise PathError(f"{path}: not a CSV file: {error}") from None
+    if len(rows) < 3:
+        raise PathError(f"{path}: a header {','.join(COLUMNS)} and at least two rows are needed")
+    header = [name.strip() for name in rows[0][1]]
+    for name in COLUMNS:
+        if header.count(name) != 1:
+            many = "is missing" if name not in header else "is there more than once"
+            raise PathError(f"{path}, line {rows[0][0]}: column {name} {many}; the columns are {','.join(COLUMNS)}")
+    order = [header.index(name) for name in COLUMNS]
+    table = np.array([_numbers(path, line, row, order, len(header)) for line, row in rows[1:]])
+    times, F = table[:, 0], table[:, 1:].reshape(-1, 3, 3)
+    _check(path, [line for line, _ in rows[1:]], times, F)
+    return times, F
+
+
+def _numbers(path: Path, line: int, row: list[str], order: list[int], width: int) -> list[float]:
+    if len(row) != width:
+        raise PathError(f"{path}, line {line}: {len(row)} values where the header names {width} columns")
+    values = []
+    for name, column in zip(COLUMNS, order, strict=True):
+        try:
+            value = float(row[column])
+        except ValueError:
+            value = np.nan
+        if not abs(value) <= 1e100:
+            raise PathError(f"{path}, line {line}, column {name}: '{row[column].strip()[:40]}' is not a finite number")
+        values.append(value)
+    return values
+
+
+def _check(path: Path, lines: list[int], times: np.ndarray, F: np.ndarray) -> None:
+    if not np.allclose(F[0], np.eye(3), rtol=0.0, atol=1e-12):
+        raise PathError(f"{path}, line {lines[0]}: the first row must be undeformed, F = I, where the stress is zero")
+    late = np.flatnonzero(np.diff(times) <= 0.0)
+    if late.size:
+        raise PathError(
+            f"{path}, line {lines[late[0] + 1]}, column t: {times[late[0] + 1]:g} is not later than the row before"
+        )
+    flat = np.flatnonzero(np.linalg.det(F) <= 0.0)
+    if flat.size:
+        raise PathError(f"{path}, line {lines[flat[0]]}: det F = {np.linalg.det(F[flat[0]]):g} is not positive")
+
+
+def chosen_path(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+    """Times (m+1,) and F (m+1, 3, 3) of --path. Raises OptionError, PathError and OSError."""
+    if options.path in PATHS:
+        return built_in_path(options.path, options.strain, options.end_time, options.steps)
+    if not Path(options.path).suffix and not Path(options.path).exists():
+        hint = did_you_mean(options.path, list(PATHS))
+        raise OptionError(f"--path {options.path}: no such path{hint}; it is {', '.join(PATHS)} or a CSV file")
+    return read_path(Path(options.path))
+
+
+def write(path: Path, history: History, fields: dict[str, np.ndarray]) -> None:
+    """Write stresses and fields of the only path of `history` to a CSV file, and their units beside it."""
+    table = np.column_stack([history.times, history.stress[:, 0], *fields.values()])
+    names = ["t", *STRESSES, *fields]
+    lines = [",".join(names), *(",".join(map(repr, row)) for row in table.tolist())]
+    units = {"t": "s"} | dict.fromkeys(STRESSES, "Pa, Cauchy stress, tension positive")
+    units |= {state.name: state.unit for state in history.law.states if state.name in fields}
+    for target, text in ((path.with_suffix(".units.json"), json.dumps(units, indent=2)), (path, "\n".join(lines))):
+        temporary = target.with_name(target.name + ".writing")
+        temporary.write_text(text + "\n")
+        os.replace(temporary, target)
+
+
+def draw(path: Path, history: History, title: str) -> None:
+    """Draw stress components and von Mises stress over time into a PNG file."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, 4.5), layout="constrained")
+    axes = figure.subplots()
+    time = history.times * 1e6
+    for name, values in zip(STRESSES, history.stress[:, 0].T, strict=True):
+        if np.any(values != 0.0):
+            axes.plot(time, values / 1e6, label=name, linewidth=1.0)
+    axes.plot(time, von_mises(history.stress[:, 0]) / 1e6, "k", label="von Mises")
+    axes.set(xlabel="time, microseconds", ylabel="Cauchy stress, MPa", title=title)
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+@user_errors
+def main(arguments: list[str] | None = None) -> None:
+    """Run the case from the command line."""
+    options = parser().parse_args(arguments)
+    output = Path(options.output)
+    for target in (output, *([Path(options.picture)] if options.picture else [])):
+        if target.exists() and not options.overwrite:
+            raise OptionError(f"{target} exists: name another file, or add --overwrite to replace it")
+        if not target.parent.is_dir():
+            raise OptionError(f"{target.parent} is not a folder: make it, or name another place for {target.name}")
+    if options.picture and Path(options.picture).suffix != ".png":
+        raise OptionError(f"--picture {options.picture}: the name must end in .png")
+    material = chosen_material(options)
+    times, F = chosen_path(options)
+    if len(times) * material.law.state_size > 2e8:
+        raise OptionError(f"{len(times)} steps of law '{material.law.name}' do not fit in memory: use fewer steps")
+    history = drive(material.law, times, F[:, None], record_steps=range(len(times)))
+    fields = {k: v for k, v in material.law.output_fields(F, history.record[:, 0]).items() if v.ndim == 1}
+    write(output, history, fields)
+    if options.picture:
+        draw(Path(options.picture), history, f"{material.name}, {material.law.name}, {options.path}")
+    if not options.quiet:
+        print(f"{len(times) - 1} steps to {times[-1]:g} s with law {material.law.name}, {material.name}")
+        print(f"{'von Mises stress, largest':32s} {von_mises(history.stress[:, 0]).max():.6g} Pa")
+        for name, values in fields.items():
+            print(f"{name + ', at the end':32s} {values[-1]:.6g}")
+        print(f"{'written':32s} {output}")
+
+
+if __name__ == "__main__":
+    main()
