@@ -35,7 +35,11 @@ class RunError(RuntimeError):
 
 
 class Stopped(RunError):
-    """The run was stopped by a signal after writing a checkpoint."""
+    """The run was stopped by a signal after writing a checkpoint; `exit_code` follows the shell's custom."""
+
+    def __init__(self, message: str, number: int):
+        super().__init__(message)
+        self.exit_code = 128 + number
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,15 @@ class Settings:
     quiet: bool = True
     restart: bool = False
     overwrite: bool = False
-    started: float = field(default_factory=time.perf_counter)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a case adds to a run: labels and own keys of the summary, and files that say what was run."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    finish: Callable[[Solver], dict[str, float]] = lambda solver: {}
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def prepare_folder(folder: str | Path, restart: bool = False, overwrite: bool = False) -> Path:
@@ -99,6 +111,7 @@ def run(
     end_time: float,
     output: str | Path | None = None,
     monitors: Mapping[str, Monitor] | None = None,
+    case: Case | None = None,
     settings: Settings | None = None,
     **options: Any,
 ) -> Result:
@@ -110,38 +123,45 @@ def run(
     if not (np.isfinite(end_time) and end_time > 0.0):
         raise RunError(f"end time is {end_time} s; give a positive time")
     folder = prepare_folder(output, settings.restart, settings.overwrite) if output is not None else None
-    return _Run(model, end_time, folder, dict(monitors or {}), settings).execute()
+    return _Run(model, end_time, folder, dict(monitors or {}), case or Case(), settings).execute()
 
 
 class _Run:
     def __init__(
-        self, model: Model, end_time: float, folder: Path | None, monitors: dict[str, Monitor], settings: Settings
+        self,
+        model: Model,
+        end_time: float,
+        folder: Path | None,
+        monitors: dict[str, Monitor],
+        case: Case,
+        settings: Settings,
     ):
-        self.model, self.end_time, self.folder, self.monitors, self.settings = (
-            model,
-            end_time,
-            folder,
-            monitors,
-            settings,
-        )
+        self.model, self.end_time, self.folder = model, end_time, folder
+        self.monitors, self.case, self.settings = monitors, case, settings
         self.threads = max(1, min(settings.threads, numba.config.NUMBA_NUM_THREADS))
         numba.set_num_threads(self.threads)
         checkpoint = read_checkpoint(folder, model.fingerprint()) if folder and settings.restart else None
         self.solver = Solver(model, self.threads)
-        units = {name: monitor.unit for name, monitor in monitors.items()}
-        self.history = History((*COLUMNS, *monitors), folder, units)
+        self.history = History(
+            (*COLUMNS, *monitors), folder, {name: monitor.unit for name, monitor in monitors.items()}
+        )
         self.frames = 0
         self.impulse_before = np.zeros(len(self.solver.accounts))
         self.peaks = {"error": 0.0}
-        self.wall_time = self.loop_start = 0.0
+        self.wall_time = 0.0
         self.stop_signal: int | None = None
         if checkpoint is not None:
             self._resume(*checkpoint)
         self.writer = None
+        if folder is not None and checkpoint is None:
+            for file, text in case.files.items():
+                (folder / file).write_text(text)
         if folder is not None and settings.fields:
-            self.writer = FieldWriter(folder, model.mesh, field_units(model.law), keep=self.frames)
+            self.writer = FieldWriter(folder, model.mesh, field_units(model.law))
+            self.writer.truncate(self.frames)
 
     def execute(self) -> Result:
+        """Run to the end, or until a signal, which is answered with a checkpoint."""
         handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             return self._execute()
@@ -149,7 +169,7 @@ class _Run:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 
-    def _stop(self, number, frame) -> None:
+    def _stop(self, number: int, frame: Any) -> None:
         self.stop_signal = number
 
     def _execute(self) -> Result:
@@ -158,7 +178,7 @@ class _Run:
             self._record()
             self._frame()
             self._checkpoint()
-        startup = time.perf_counter() - settings.started
+        startup = _age()
         progress = Progress(self.end_time, solver.time, settings.quiet)
         last_checkpoint = time.monotonic()
         while solver.time < self.end_time:
@@ -177,7 +197,8 @@ class _Run:
             if self.stop_signal is not None:
                 progress.close()
                 where = f"; go on with --restart in {self.folder}" if self.folder else ""
-                raise Stopped(f"stopped by {signal.Signals(self.stop_signal).name} at {solver.time:.6g} s{where}")
+                name = signal.Signals(self.stop_signal).name
+                raise Stopped(f"stopped by {name} at {solver.time:.6g} s{where}", self.stop_signal)
         progress.close()
         self._checkpoint()
         summary = self._summary(startup)
@@ -218,7 +239,7 @@ class _Run:
         )
         self.peaks["von_mises"] = max(self.peaks.get("von_mises", 0.0), fields["von_mises"].max())
         if self.writer is not None:
-            self.writer.write(self.solver.time, self.solver.displacement, self.solver.velocity, fields)
+            self.writer.write(self.frames, self.solver.time, self.solver.displacement, self.solver.velocity, fields)
         self.frames += 1
 
     def _checkpoint(self) -> None:
@@ -246,7 +267,7 @@ class _Run:
         element_steps = max(solver.steps * len(model.mesh.hexes), 1)
         F, stress, state = solver.elements.mean_values()
         fields = cell_fields(model.law, F, stress, state)
-        summary = {
+        summary = dict(self.case.labels) | {
             "law": model.law.name,
             "element": model.element,
             "elements": len(model.mesh.hexes),
@@ -276,13 +297,22 @@ class _Run:
             summary["max_equivalent_plastic_strain"] = float(fields["equivalent_plastic_strain"].max())
         if "outside_envelope" in fields:
             summary["outside_envelope_fraction"] = float(np.mean(fields["outside_envelope"] > 0.0))
-        return summary
+        return summary | self.case.finish(solver)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     temporary = path.with_suffix(".writing")
     temporary.write_text(json.dumps(content, indent=2) + "\n")
     os.replace(temporary, path)
+
+
+def _age() -> float:
+    """Seconds since this process was started (since its clock began, where the system does not tell)."""
+    try:
+        ticks = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, IndexError, ValueError):
+        return time.process_time()
 
 
 def _peak_memory() -> int:

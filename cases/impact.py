@@ -1,0 +1,152 @@
+"""What the impact cases share: their options, and running a model into a folder."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numba
+
+from cases.options import add_material_options, chosen_material, positive
+from constitutive.material import Material
+from fem.elements import Controls
+from fem.model import CONTACTS, ELEMENTS, Model
+from fem.output import cell_fields
+from fem.picture import picture
+from fem.run import Case, Monitor, Result, RunError, Settings, run
+from fem.solver import Solver
+
+HOURGLASS = {
+    "viscous": {"hourglass_viscosity": 0.05, "hourglass_stiffness": 0.0},
+    "stiffness": {"hourglass_viscosity": 0.0, "hourglass_stiffness": 0.05},
+}
+# Options that may change when a run is continued: they do not decide the result.
+FREE = ("threads", "quiet", "restart", "overwrite", "output", "no_picture", "checkpoint_seconds")
+
+
+def number_at_least(least: float, kind: type = float) -> Callable[[str], Any]:
+    """Argument type: a finite number not below `least`."""
+
+    def convert(text: str) -> Any:
+        value = kind(text)
+        if not least <= value < float("inf"):
+            raise argparse.ArgumentTypeError(f"{text} is not a number of at least {least}")
+        return value
+
+    convert.__name__ = kind.__name__
+    return convert
+
+
+def add_impact_options(parser: argparse.ArgumentParser, name: str) -> None:
+    """The options that rod and plate have in common."""
+    add_material_options(parser)
+    parser.add_argument("--velocity", type=positive, default=200.0, help="impact velocity, m/s")
+    parser.add_argument("--end-time", type=positive, default=1e-6, help="time to compute to, s")
+    parser.add_argument(
+        "--element", choices=ELEMENTS, default="hex8r", help="hex8r: one point; hex8: 2x2x2 points, F-bar"
+    )
+    parser.add_argument("--hourglass", choices=HOURGLASS, default="viscous", help="hourglass control of hex8r")
+    parser.add_argument("--contact", choices=CONTACTS, default="kinematic", help="contact method")
+    parser.add_argument("--friction", type=number_at_least(0.0), default=0.0, help="Coulomb's coefficient, 1")
+    parser.add_argument("--symmetry", choices=("full", "quarter"), default="full", help="part of the body to compute")
+    parser.add_argument("--frames", type=number_at_least(1, int), default=20, help="field frames to write")
+    threads = numba.config.NUMBA_NUM_THREADS
+    parser.add_argument("--threads", type=number_at_least(1, int), default=threads, help="threads of the solver")
+    parser.add_argument("--output", default=f"runs/{name}", help="run folder")
+    parser.add_argument("--restart", action="store_true", help="go on from the checkpoint in the run folder")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run that is in the run folder")
+    parser.add_argument(
+        "--checkpoint-seconds", type=number_at_least(0.0), default=30.0, help="wall time between checkpoints, s"
+    )
+    parser.add_argument("--no-fields", action="store_true", help="write no field frames")
+    parser.add_argument("--no-picture", action="store_true", help="draw no picture")
+
+
+def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
+    """Parse; for a restart the options of the first run are the defaults, and those that decide the result must agree."""
+    options = parser.parse_args(arguments)
+    if not options.restart:
+        return options
+    folder = Path(options.output)
+    if not folder.is_dir():
+        raise RunError(f"there is no run folder {folder} to restart; leave --restart out to begin one")
+    if not (folder / "options.json").exists():
+        return options  # stopped before it began: begin
+    stored = json.loads((folder / "options.json").read_text())
+    parser.set_defaults(**{k: v for k, v in stored.items() if k not in ("output", "restart", "overwrite")})
+    options = parser.parse_args(arguments)
+    for key, value in stored.items():
+        if key not in FREE and getattr(options, key, value) != value:
+            given = f"--{key.replace('_', '-')}"
+            raise RunError(f"{folder} was begun with {given} {value}: leave {given} out, or begin another run")
+    options.material, options.set, options.law = str(folder / "material.toml"), [], None
+    return options
+
+
+def run_case(
+    name: str,
+    options: argparse.Namespace,
+    build: Callable[[Material, Controls], tuple[Model, Mapping[str, Monitor]]],
+    finish: Callable[[Solver], dict[str, float]],
+) -> dict[str, Any]:
+    """Build and run a case into its folder; `finish` gives the case's own summary keys. Returns the summary."""
+    material = chosen_material(options)
+    model, monitors = build(material, Controls(**HOURGLASS[options.hourglass]))
+    _announce(model, options)
+    settings = Settings(
+        frames=options.frames,
+        threads=options.threads,
+        checkpoint_seconds=options.checkpoint_seconds,
+        fields=not options.no_fields,
+        quiet=options.quiet,
+        restart=options.restart,
+        overwrite=options.overwrite,
+    )
+    case = Case({"case": name, "material": material.name}, finish, _inputs(options, material))
+    result = run(model, options.end_time, options.output, monitors, case, settings)
+    if not options.no_picture:
+        _draw(Path(options.output) / "picture.png", name, model, result, options)
+    if not options.quiet:
+        _report(result.summary, options.output)
+    return result.summary
+
+
+def _inputs(options: argparse.Namespace, material: Material) -> dict[str, str]:
+    """The files that say what was run: options.json and material.toml."""
+    stored = {key: value for key, value in vars(options).items() if key not in ("restart", "overwrite")}
+    return {"options.json": json.dumps(stored, indent=2) + "\n", "material.toml": material.to_toml()}
+
+
+def _announce(model: Model, options: argparse.Namespace) -> None:
+    points = len(model.mesh.hexes) * (8 if options.element == "hex8" else 1)
+    need = points * model.law.memory_per_point + 1000 * len(model.mesh.hexes)
+    have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if not options.quiet:
+        print(f"{len(model.mesh.hexes)} {options.element} elements, {len(model.mesh.points)} nodes, law {model.law.name}, "
+              f"about {need / 1e6:.0f} MB", file=sys.stderr)  # fmt: skip
+    if need > 0.9 * have:
+        raise RunError(
+            f"the run needs about {need / 1e9:.1f} GB and the machine has {have / 1e9:.1f} GB: "
+            "use fewer elements, --symmetry quarter, or fewer grains (--set grains=...)"
+        )
+
+
+def _draw(path: Path, name: str, model: Model, result: Result, options: argparse.Namespace) -> None:
+    solver = result.solver
+    title = f"{name}, {model.law.name}, {options.velocity:g} m/s, {solver.time * 1e6:.3g} us"
+    bodies = [lambda x, body=contact.body: body.distance(x, solver.time) for contact in model.contacts]
+    fields = cell_fields(model.law, *solver.elements.mean_values())
+    picture(path, model.mesh.points + solver.displacement, model.mesh.hexes, fields, title, options.symmetry, bodies)
+
+
+def _report(summary: dict[str, Any], folder: str) -> None:
+    shown = ("final_length", "final_radius", "back_face_deflection", "contact_radius", "contact_impulse",
+             "max_equivalent_plastic_strain", "max_von_mises", "energy_error", "hourglass_energy_ratio", "steps",
+             "wall_time")  # fmt: skip
+    for key in shown:
+        if key in summary:
+            print(f"{key:32s} {summary[key]:.6g}")
+    print(f"{'files in':32s} {folder}")

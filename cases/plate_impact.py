@@ -1,0 +1,82 @@
+"""Plate impact: a rigid cylinder flies against a plate that is simply supported at its rim (paper, section 4.2).
+
+The plate fills -thickness <= z <= 0; the projectile starts at z = 0 and moves with constant -velocity in z (infinite mass).
+"""
+
+import argparse
+
+import numpy as np
+
+from cases.impact import add_impact_options, number_at_least, parse, run_case
+from cases.options import command_parser, positive, user_errors
+from constitutive.material import Material
+from fem.contact import cylinder
+from fem.elements import Controls
+from fem.meshing import plate
+from fem.model import Model
+from fem.run import Monitor
+from fem.solver import Solver
+
+MARGIN = 1.25  # fine elements reach this far beyond the projectile's radius
+FILLET = 0.05  # radius of the projectile's rounded edge over its radius (assumed; the paper does not say)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    made = command_parser(
+        "plate_impact",
+        __doc__,
+        "python -m cases.plate_impact --law johnson_cook --material steel_4340 --thickness 0.5e-3 --symmetry quarter "
+        "--output runs/thin_plate",
+    )
+    made.add_argument("--projectile-radius", type=positive, default=2e-3, help="radius of the projectile, m")
+    made.add_argument("--thickness", type=positive, default=1e-3, help="thickness of the plate, m")
+    made.add_argument("--plate-radius", type=positive, default=8e-3, help="radius of the plate, m")
+    made.add_argument(
+        "--elements-through", type=number_at_least(1, int), default=8, help="elements through the thickness"
+    )
+    add_impact_options(made, "plate_impact")
+    return made
+
+
+def build(options: argparse.Namespace, material: Material, controls: Controls) -> tuple[Model, dict[str, Monitor]]:
+    """The model and the plate's own columns of the history."""
+    fine = MARGIN * options.projectile_radius
+    mesh = plate(options.plate_radius, options.thickness, fine, options.elements_through, options.symmetry)
+    model = Model(mesh, material.law, options.element, controls, copies=4 if options.symmetry == "quarter" else 1)
+    model.fix("rim_back", "z")
+    if options.symmetry == "quarter":
+        model.fix("symmetry_x", "x").fix("symmetry_y", "y")
+    projectile = cylinder(
+        face=(0.0, 0.0, 0.0),
+        axis=(0.0, 0.0, 1.0),
+        radius=options.projectile_radius,
+        length=2.0 * options.projectile_radius,
+        fillet=FILLET * options.projectile_radius,
+        velocity=(0.0, 0.0, -options.velocity),
+        friction=options.friction,
+    )
+    model.contact(projectile, method=options.contact)
+    return model, {"deflection": Monitor("m, of the back face's centre", deflection)}
+
+
+def deflection(solver: Solver) -> float:
+    """How far the centre of the back face has moved away from the projectile, m."""
+    centre = np.intersect1d(solver.model.nodes("axis"), solver.model.nodes("back_face"))
+    return float(-solver.displacement[centre, 2].mean())
+
+
+def finish(solver: Solver) -> dict[str, float]:
+    """The plate's own keys of the summary."""
+    return {"back_face_deflection": deflection(solver), "contact_radius": solver.accounts[0].reach}
+
+
+@user_errors
+def main(arguments: list[str] | None = None) -> None:
+    """Run the case from the command line."""
+    options = parse(parser(), arguments)
+    run_case("plate_impact", options, lambda *given: build(options, *given), finish)
+
+
+if __name__ == "__main__":
+    main()
