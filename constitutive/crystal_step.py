@@ -1,0 +1,262 @@
+"""One time step of LANES grains: error-controlled substeps of a stabilised explicit Runge-Kutta method.
+
+Slip is stiff (stress relaxes at 1e9 1/s and more) and dissipative, so its spectrum is close to the negative real axis:
+the case for Chebyshev methods, whose stable interval grows with the square of the number of stages and which need no
+Jacobian. RKC2 of Sommeijer, Shampine & Verwer 1997 (RKC: an explicit solver for parabolic PDEs, J. Comput. Appl.
+Math. 88, eqs 2.2-2.10): second order, s stages, stable for h rho <= (s^2 - 1) / 1.54, error estimate from both ends.
+
+rho    per grain ||D^1/2 H D^1/2|| (Frobenius: no less than the largest eigenvalue) of slip, plus that of twinning;
+       D_a = d gamma_a' / d tau_a, H_ab = 2 G sym s_a(x)m_a : sym s_b(x)m_b + hardening
+C(t)   J^(-2/3) F^T F, linear in time over a step: a path of F and the same path under any superposed rotation have
+       the same C(t) to round-off, so the answer rotates with them
+LANES grains share their substeps, the smallest that any of them needs.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from constitutive.crystal_rates import (
+    EQUIVALENT,
+    FIRST_SLIP,
+    LANES,
+    SLIP_ROW,
+    TWIN_ROW,
+    WORK,
+    Scratch,
+    make_scratch,
+    rates,
+    row_start,
+)
+from constitutive.jit import njit
+
+DONE, STUCK = 0, 3
+DAMPING = 2.0 / 13.0  # of the cited method
+MAX_STAGES, MAX_SUBSTEPS = 100, 10000
+MARGIN = 1.2  # on rho, which grows within a substep
+SAFETY, SHRINK, GROW = 0.8, 0.1, 5.0
+SMALLEST_TWIN = 1e-9  # a shrinking fraction below this is none
+# Weight of an error of a twin fraction against one of strain. The race between variants decides which one takes over
+# the grain, and is run at fractions of 1e-3: 1 instead of the twinning shear makes its outcome exact.
+TWIN_WEIGHT = 1.0
+_L = LANES
+
+
+class Work(NamedTuple):
+    """Unknowns and rates of LANES grains, each (unknowns * LANES,), and scratch; `y` is the start of the step."""
+
+    y: np.ndarray
+    ya: np.ndarray
+    yb: np.ndarray
+    f0: np.ndarray
+    f: np.ndarray
+    stages: np.ndarray  # (MAX_STAGES + 1, 5) coefficients of the stages
+    scratch: Scratch
+
+
+@njit
+def make_work(n_slip: int, n_twin: int):
+    """Arrays for crystals of so many systems."""
+    n = (FIRST_SLIP + n_slip + n_twin) * _L
+    y, ya, yb, f0, f = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    return Work(y, ya, yb, f0, f, np.empty((MAX_STAGES + 1, 5)), make_scratch(n_slip, n_twin))
+
+
+@njit
+def stage_coefficients(s, stages):
+    """Rows j = 1..s: mu_j, nu_j, mu~_j, gamma~_j and the time c_{j-1} at which stage j takes its rates."""
+    w0 = 1.0 + DAMPING / (s * s)
+    T1, T2, d1, d2, dd1, dd2 = w0, 1.0, 1.0, 0.0, 0.0, 0.0
+    for _ in range(2, s + 1):
+        T1, T2, d1, d2, dd1, dd2 = (
+            2.0 * w0 * T1 - T2,
+            T1,
+            2.0 * w0 * d1 - d2 + 2.0 * T1,
+            d1,
+            2.0 * w0 * dd1 - dd2 + 4.0 * d1,
+            dd1,
+        )
+    w1 = d1 / dd1
+    b1 = b2 = 1.0 / (4.0 * w0 * w0)
+    stages[1] = (0.0, 0.0, b1 * w1, 0.0, 0.0)
+    T1, T2, d1, d2, dd1, dd2 = w0, 1.0, 1.0, 0.0, 0.0, 0.0
+    a, c = 1.0 - b1 * w0, w1 * b1
+    for j in range(2, s + 1):
+        T, d, dd = 2.0 * w0 * T1 - T2, 2.0 * w0 * d1 - d2 + 2.0 * T1, 2.0 * w0 * dd1 - dd2 + 4.0 * d1
+        b = dd / (d * d)
+        mu = 2.0 * b * w1 / b1
+        stages[j] = (2.0 * b * w0 / b1, -b / b2, mu, -a * mu, c)
+        a, c, b2, b1 = 1.0 - b * T, w1 * dd / d, b1, b
+        T2, d2, dd2, T1, d1, dd1 = T1, d1, dd1, T, d, dd
+
+
+@njit
+def _compliances(lanes, crystal, f, over):
+    """Rows of `over` become D = d rate / d stress of each slip and twin system."""
+    for a in range(crystal.n_slip + crystal.n_twin):
+        if a < crystal.n_slip:
+            tau0, exponent = crystal.slip[SLIP_ROW * a + 15], crystal.slip[SLIP_ROW * a + 16]
+        else:
+            b = a - crystal.n_slip
+            tau0, exponent = crystal.twin[TWIN_ROW * b + 18], crystal.twin[TWIN_ROW * b + 19]
+        i, j, factor = row_start(a), row_start(FIRST_SLIP + a), exponent / tau0
+        for g in range(lanes):
+            over[i + g] = factor * abs(f[j + g]) / max(over[i + g], 1e-9)
+
+
+@njit
+def stiffness(lanes, crystal, f, scratch):
+    """Bound on the rates, 1/s, at which stress relaxes in any of the grains; overwrites the scratch of `rates`."""
+    w, over, slope = scratch
+    n_slip, interaction, twin = crystal.n_slip, crystal.interaction, crystal.twin
+    _compliances(lanes, crystal, f, over)
+    for i in range(3 * _L):
+        w[i] = 0.0
+    for a in range(n_slip):
+        i, own = row_start(a), interaction[a * n_slip + a]
+        for g in range(lanes):
+            d = over[i + g] * (own + slope[i + g])
+            w[g] += d * d
+        for b in range(a):
+            j, cross = row_start(b), 2.0 * interaction[a * n_slip + b] ** 2
+            for g in range(lanes):
+                w[g] += cross * over[i + g] * over[j + g]
+    own = others = 0.0
+    for b in range(crystal.n_twin):
+        t, i = TWIN_ROW * b, row_start(n_slip + b)
+        own = max(own, crystal.G * twin[t + 23] ** 2 + twin[t + 21])
+        others = max(others, twin[t + 22])
+        for g in range(lanes):
+            w[_L + g] += over[i + g]
+            w[2 * _L + g] += over[i + g] * over[i + g]
+    worst = 0.0
+    for g in range(lanes):
+        pairs = max(w[_L + g] * w[_L + g] - w[2 * _L + g], 0.0)  # sum over pairs of variants of D_b D_c
+        worst = max(worst, np.sqrt(w[g]) + others * np.sqrt(pairs) + own * w[_L + g])
+    return worst
+
+
+@njit
+def _combine(n, cy, ca, cb, cf, c0, y, ya, yb, f, f0):
+    """yb = cy y + ca ya + cb yb + cf f + c0 f0."""
+    for i in range(n):
+        yb[i] = cy * y[i] + ca * ya[i] + cb * yb[i] + cf * f[i] + c0 * f0[i]
+
+
+@njit
+def _error(lanes, h, first_twin, last, y, y1, f0, f1, w):
+    """Estimated error of the worst grain, as a strain; NaN where anything is."""
+    for g in range(lanes):
+        w[g] = 0.0
+    for row in range(last):
+        scale = TWIN_WEIGHT if row >= first_twin else 0.0 if row in (EQUIVALENT, WORK) else 1.0
+        i = row_start(row)
+        for g in range(lanes):
+            e = scale * (0.8 * (y[i + g] - y1[i + g]) + 0.4 * h * (f0[i + g] + f1[i + g]))
+            w[g] += e * e
+    worst = 0.0
+    for g in range(lanes):
+        if not w[g] <= worst:
+            worst = w[g]
+    return np.sqrt(worst)
+
+
+@njit
+def _project(lanes, first_twin, last, y, f, w):
+    """Remove what the error control lets through: det P = 1, 0 <= lambda_b, sum lambda <= 1."""
+    for g in range(lanes):
+        a, b, c = y[g], y[_L + g], y[2 * _L + g]
+        d, e, k = y[3 * _L + g], y[4 * _L + g], y[5 * _L + g]
+        p, q, r = y[6 * _L + g], y[7 * _L + g], y[8 * _L + g]
+        excess = a * (e * r - k * q) + b * (k * p - d * r) + c * (d * q - e * p) - 1.0
+        w[g] = 1.0 + excess * (-1.0 / 3.0 + excess * (2.0 / 9.0 - excess * (14.0 / 81.0)))  # det^(-1/3)
+        w[_L + g] = 0.0
+    for row in range(9):
+        i = row_start(row)
+        for g in range(lanes):
+            y[i + g] *= w[g]
+    for row in range(first_twin, last):
+        i = row_start(row)
+        for g in range(lanes):
+            fraction = max(y[i + g], 0.0)
+            fraction = 0.0 if fraction < SMALLEST_TWIN and f[i + g] <= 0.0 else fraction
+            y[i + g] = fraction
+            w[_L + g] += fraction
+    for row in range(first_twin, last):
+        i = row_start(row)
+        for g in range(lanes):
+            y[i + g] /= max(w[_L + g], 1.0)
+
+
+@njit
+def _at_time(C_old, C_new, x):
+    """C at the fraction x of a step."""
+    return (
+        C_old[0] + x * (C_new[0] - C_old[0]),
+        C_old[1] + x * (C_new[1] - C_old[1]),
+        C_old[2] + x * (C_new[2] - C_old[2]),
+        C_old[3] + x * (C_new[3] - C_old[3]),
+        C_old[4] + x * (C_new[4] - C_old[4]),
+        C_old[5] + x * (C_new[5] - C_old[5]),
+    )
+
+
+@njit
+def _substep(lanes, crystal, C_old, C_new, t, h, dt, s, y, ya, yb, f0, f, stages, scratch):
+    """s stages from y over h; returns the array that holds the result, the other one, and whether twins were limited.
+
+    Afterwards f holds the rates at the end, limited as in the rest of the substep.
+    """
+    n, per_h, limited = len(y), 1.0 / h, False
+    stage_coefficients(s, stages)
+    for i in range(n):
+        yb[i] = y[i]
+        ya[i] = y[i] + stages[1, 2] * h * f0[i]
+    for j in range(2, s + 1):
+        mu, nu, mu_rate, gamma_rate, c = stages[j, 0], stages[j, 1], stages[j, 2], stages[j, 3], stages[j, 4]
+        C = _at_time(C_old, C_new, (t + c * h) / dt)
+        limited |= rates(lanes, crystal, C, y, per_h, ya, f, scratch)
+        _combine(n, 1.0 - mu - nu, mu, nu, mu_rate * h, gamma_rate * h, y, ya, yb, f, f0)
+        ya, yb = yb, ya
+    limited |= rates(lanes, crystal, _at_time(C_old, C_new, (t + h) / dt), y, per_h, ya, f, scratch)
+    return ya, yb, limited
+
+
+@njit
+def step(lanes, crystal, tolerance, C_old, C_new, dt, work):
+    """Advance LANES grains, whose unknowns are work.y, by dt from C_old to C_new (6-tuples).
+
+    Returns DONE or STUCK, and the array that holds the result.
+    """
+    y, ya, yb, f0, f, stages, scratch = work
+    first_twin = FIRST_SLIP + crystal.n_slip
+    last = first_twin + crystal.n_twin
+    t, h = 0.0, dt
+    limited = rates(lanes, crystal, C_old, y, 1.0 / h, y, f0, scratch)
+    rho = MARGIN * stiffness(lanes, crystal, f0, scratch)
+    for _ in range(MAX_SUBSTEPS):
+        h_stable = (MAX_STAGES * MAX_STAGES - 1) / (1.54 * rho + 1e-300)
+        if h > h_stable:
+            h = h_stable
+            rates(lanes, crystal, _at_time(C_old, C_new, t / dt), y, 1.0 / h, y, f0, scratch)
+        s = max(2, 1 + int(np.sqrt(1.0 + 1.54 * h * rho)))
+        ya, yb, fast = _substep(lanes, crystal, C_old, C_new, t, h, dt, s, y, ya, yb, f0, f, stages, scratch)
+        limited |= fast
+        error = _error(lanes, h, first_twin, last, y, ya, f0, f, scratch.w) / tolerance
+        accepted = error <= 1.0
+        if accepted:
+            t += h
+            _project(lanes, first_twin, last, ya, f, scratch.w)
+            y, ya, f0, f = ya, y, f, f0
+            if t >= dt * (1.0 - 1e-12):
+                return DONE, y
+        growth = SAFETY * max(error, 1e-3) ** (-1.0 / 3.0) if error < np.inf else SHRINK
+        h = min(h * min(max(growth, SHRINK), GROW), dt - t)
+        if h < 1e-9 * dt:
+            return STUCK, y
+        h = 0.5 * (dt - t) if 0.5 * (dt - t) < h < dt - t else h
+        if limited:  # the limits depend on the start and the length of the substep
+            limited = rates(lanes, crystal, _at_time(C_old, C_new, t / dt), y, 1.0 / h, y, f0, scratch)
+        if accepted:
+            rho = MARGIN * stiffness(lanes, crystal, f0, scratch)
+    return STUCK, y
