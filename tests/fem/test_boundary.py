@@ -1,0 +1,67 @@
+"""Supports, prescribed motion, pressure: reactions and work against closed forms."""
+
+import numpy as np
+import pytest
+
+from constitutive.law import law_definition
+from fem.boundary import BoundaryError
+from fem.elements import Controls
+from fem.meshing import box
+from fem.model import Model
+from fem.run import run
+
+
+@pytest.fixture(scope="module")
+def law():
+    return law_definition("neo_hookean").build({"density": 1000.0, "youngs_modulus": 1e9, "poissons_ratio": 0.25})
+
+
+@pytest.mark.parametrize("element", ["hex8r", "hex8"])
+def test_constant_pressure_accelerates_a_free_block_and_its_work_is_the_kinetic_energy(element, law):
+    mesh = box((0.1, 0.1, 0.1), (3, 3, 3))
+    model = Model(mesh, law, element).pressure("z_min", 1e5)
+    result = run(model, 2e-3)
+    momentum = result.solver.momentum()
+    assert momentum[2] == pytest.approx(1e5 * 0.01 * 2e-3, rel=5e-3)
+    assert np.abs(momentum[:2]).max() < 1e-6 * momentum[2]
+    assert result.summary["max_energy_error"] < 1e-2
+
+
+@pytest.mark.parametrize("element", ["hex8r", "hex8"])
+def test_slow_prescribed_stretch_gives_the_static_force_and_energy(element, law):
+    mesh = box((0.01, 0.01, 0.1), (1, 1, 10))
+    ramp, end = 2e-3, 4e-3
+
+    def velocity(time):  # smooth start and stop; total stretch 1e-4
+        return 1e-4 / ramp * (1 - np.cos(2 * np.pi * time / ramp)) if time < ramp else 0.0
+
+    model = Model(mesh, law, element, Controls(linear_viscosity=0.5))
+    model.fix("z_min", "z").fix([0], "xy").prescribe_velocity("z_max", "z", velocity)
+    result = run(model, end)
+    stretch = result.solver.displacement[mesh.node_sets["z_max"], 2]
+    assert stretch == pytest.approx(1e-4 * np.ones(4), rel=1e-3)
+    assert result.summary["internal_energy"] == pytest.approx(0.5 * 1e9 * 1e-4 / 0.1 * (1e-4) ** 2, rel=0.02)
+    assert result.history.column("external")[-1] == pytest.approx(result.history.column("total")[-1], rel=2e-3)
+
+
+def test_supports_hold_exactly(law):
+    mesh = box((0.1, 0.1, 0.1), (2, 2, 2))
+    model = Model(mesh, law).initial_velocity((1, 2, 3)).fix("x_min", "x").fix("z_min", "z")
+    solver = run(model, 1e-4).solver
+    assert (solver.displacement[mesh.node_sets["x_min"], 0] == 0.0).all()
+    assert (solver.displacement[mesh.node_sets["z_min"], 2] == 0.0).all()
+    assert np.abs(solver.displacement).max() > 0.0
+
+
+def test_conditions_that_do_not_fit_are_refused(law):
+    model = Model(box((1, 1, 1), (2, 2, 2)), law)
+    for bad, words in (
+        (lambda: model.fix("nowhere", "x"), "no node set 'nowhere'; it has: .*x_min"),
+        (lambda: model.fix("x_min", "w"), "no direction is called 'w'"),
+        (lambda: model.fix([99], "x"), "between 0 and 26"),
+        (lambda: model.initial_velocity((1, np.nan, 0)), "finite"),
+        (lambda: model.pressure([0, 1], 1.0), "surface face"),
+        (lambda: Model(box((1, 1, 1), (1, 1, 1)), law, "hex20"), "no element is called 'hex20'"),
+    ):
+        with pytest.raises(BoundaryError, match=words):
+            bad()

@@ -1,0 +1,107 @@
+"""Rigid surfaces: distances by brute force; no penetration, friction, account of impulse and energy."""
+
+import numpy as np
+import pytest
+
+from constitutive.law import law_definition
+from fem.contact import ContactError, cylinder, plane, signed_distance, sphere
+from fem.mesh import surface_nodes
+from fem.meshing import box
+from fem.model import Model
+from fem.run import run
+from fem.solver import Solver
+
+BODIES = {
+    "plane": plane((0.1, 0.2, 0.3), (1, 2, 2)),
+    "sphere": sphere((0.1, 0.0, -0.2), 0.7),
+    "cylinder": cylinder((0, 0, 0.1), (1, 1, 3), 0.5, 1.2, 0.2),
+    "sharp cylinder": cylinder((0, 0, 0), (0, 0, 1), 0.5, 1.0),
+}
+
+
+@pytest.fixture(scope="module")
+def rubber():
+    return law_definition("neo_hookean").build({"density": 1000.0, "youngs_modulus": 1e7, "poissons_ratio": 0.3})
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_distance_is_exact_and_the_gradient_its_derivative(name):
+    body, h = BODIES[name], 1e-6
+    for x in np.random.default_rng(0).uniform(-1.2, 1.6, (200, 3)):
+        g, *normal = signed_distance(body.shape, body.numbers, *x)
+        slope = [(body.distance(x + h * e) - body.distance(x - h * e))[0] / (2 * h) for e in np.eye(3)]
+        if np.linalg.norm(slope) > 0.999:  # away from the ridges, where the nearest point jumps
+            assert normal == pytest.approx(slope, abs=1e-5)
+        if g > 0.0:
+            assert body.distance(x - g * np.array(normal))[0] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_filleted_cylinder_against_sampled_surface():
+    """Brute force: the solid is the union of balls of the fillet's radius around the shrunken cylinder."""
+    body = cylinder((0, 0, 0), (0, 0, 1), 0.5, 1.0, 0.2)
+    angle, r, z = np.meshgrid(np.linspace(0, 2 * np.pi, 181), np.linspace(0, 0.3, 61), np.linspace(0.2, 0.8, 121))
+    core = np.stack([r * np.cos(angle), r * np.sin(angle), z], axis=-1).reshape(-1, 3)
+    for x in np.random.default_rng(1).uniform(-1, 1.5, (40, 3)):
+        brute = np.linalg.norm(core - x, axis=1).min() - 0.2
+        if brute > 0.05:
+            assert body.distance(x)[0] == pytest.approx(brute, abs=3e-3)
+
+
+def test_bodies_that_make_no_sense_are_refused():
+    for bad in (
+        lambda: sphere((0, 0, 0), -1.0),
+        lambda: cylinder((0, 0, 0), (0, 0, 1), 1.0, 1.0, 0.7),
+        lambda: plane((0, 0, 0), (0, 0, 0)),
+        lambda: plane(friction=-0.1),
+        lambda: plane((0, 0, np.nan)),
+    ):
+        with pytest.raises(ContactError, match="rigid body"):
+            bad()
+
+
+@pytest.mark.parametrize("body", [sphere((0.05, 0.05, 0.25), 0.05, (0, 0, -20.0)),
+                                  cylinder((0.05, 0.05, 0.2), (0, 0, 1), 0.04, 0.1, 0.01, (0, 0, -20.0))])  # fmt: skip
+def test_moving_bodies_never_penetrate_and_their_work_is_accounted_for(body, rubber):
+    mesh = box((0.1, 0.1, 0.2), (8, 8, 16))
+    model = Model(mesh, rubber).fix("z_min", "xyz").contact(body)
+    solver, surface = Solver(model), surface_nodes(mesh)
+    touched = 0
+    while solver.time < 1.5e-3:
+        solver.step(solver.stable_step())
+        inside = body.distance((mesh.points + solver.displacement)[surface], solver.time)
+        assert inside.min() > -1e-12
+        touched = max(touched, solver.accounts[0].touching)
+    assert touched >= 4
+    energies = solver.energies()
+    assert energies["external"] > 0.0
+    assert energies["contact"] >= 0.0
+    assert abs(energies["error"]) < 2e-3
+
+
+@pytest.mark.parametrize("method", ["kinematic", "penalty"])
+def test_sliding_friction_is_mu_times_the_normal_impulse(method, rubber):
+    mesh = box((0.1, 0.1, 0.05), (4, 4, 2))
+    model = Model(mesh, rubber).initial_velocity((10.0, 0.0, -1.0)).contact(plane(friction=0.3), "z_min", method)
+    result = run(model, 1e-3)
+    impulse = result.solver.accounts[0].impulse
+    assert -impulse[2] > 0.0
+    assert impulse[0] / -impulse[2] == pytest.approx(0.3, rel=1e-3)
+    assert abs(impulse[1] / impulse[2]) < 1e-9
+    assert result.summary["max_energy_error"] < 1e-3
+
+
+@pytest.mark.parametrize("method", ["kinematic", "penalty"])
+def test_enough_friction_sticks(method, rubber):
+    mesh = box((0.1, 0.1, 0.05), (4, 4, 2))
+    model = Model(mesh, rubber).initial_velocity((0.05, 0.0, -1.0)).contact(plane(friction=5.0), "z_min", method)
+    solver = Solver(model)
+    while solver.time < 5e-4:
+        solver.step(solver.stable_step())
+    face = model.nodes("z_min")
+    assert np.abs(solver.velocity[face, 0]).max() < 0.02
+
+
+def test_the_start_inside_a_body_is_refused(rubber):
+    mesh = box((0.1, 0.1, 0.1), (2, 2, 2))
+    with pytest.raises(ValueError, match="inside the rigid body 'wall'"):
+        Model(mesh, rubber).contact(plane((0, 0, 0.01)))

@@ -1,0 +1,149 @@
+"""Stopping at any instant loses nothing: killed and resumed runs end bit for bit like the unbroken one."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TIMES = ("wall_time", "time_per_element_step", "law_time", "startup_time", "peak_memory", "threads")
+CASE = ["--elements-across", "6", "--end-time", "16e-6", "--frames", "12", "--no-picture", "--symmetry", "quarter",
+        "--friction", "0.1", "--checkpoint-seconds", "0"]  # fmt: skip
+
+
+def command(folder, *more) -> list[str]:
+    return [sys.executable, "-m", "cases.taylor_anvil", *CASE, "--output", str(folder), *more]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def start(folder, *more) -> subprocess.Popen:
+    return subprocess.Popen(
+        command(folder, *more), env=environment(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+
+
+def same_results(a: Path, b: Path) -> None:
+    first, second = (json.loads((folder / "summary.json").read_text()) for folder in (a, b))
+    for key in TIMES:
+        first.pop(key), second.pop(key)
+    assert first == second
+    assert (a / "history.csv").read_bytes() == (b / "history.csv").read_bytes()
+    frames = sorted(path.name for path in (a / "fields").glob("*"))
+    assert len(frames) == 13
+    assert frames == sorted(path.name for path in (b / "fields").glob("*"))
+    for name in frames:
+        assert (a / "fields" / name).read_bytes() == (b / "fields" / name).read_bytes()
+    assert (a / "fields.pvd").read_bytes() == (b / "fields.pvd").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "unbroken"
+    subprocess.run(command(folder, "--threads", "1"), env=environment(), check=True, capture_output=True, timeout=300)
+    return folder
+
+
+def test_killed_again_and_again(unbroken, tmp_path):
+    folder, kills = tmp_path / "killed", 0
+    rng = random.Random(5)
+    for attempt in range(40):
+        more = ["--threads", str(1 + attempt % 2)] + (["--restart"] if folder.exists() else [])
+        process = start(folder, *more)
+        try:
+            process.wait(timeout=rng.uniform(0.7, 1.6) if kills < 6 else 300)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.communicate()
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL
+    assert kills >= 3
+    assert json.loads((folder / "summary.json").read_text())["completed"]
+    same_results(unbroken, folder)
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_leave_a_checkpoint(unbroken, tmp_path, number, code):
+    folder = tmp_path / "stopped"
+    process = start(folder, "--checkpoint-seconds", "1000")
+    deadline = time.monotonic() + 120
+    while not (folder / "history.csv").exists() or len((folder / "history.csv").read_text().splitlines()) < 20:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    error = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == code
+    assert "--restart" in error
+    done = subprocess.run(command(folder, "--restart", "--checkpoint-seconds", "1000"), env=environment(), timeout=300)
+    assert done.returncode == 0
+    same_results(unbroken, folder)
+
+
+def test_a_killed_run_can_be_opened(unbroken, tmp_path):
+    import pyvista
+
+    folder = tmp_path / "killed"
+    process = start(folder)
+    while not (folder / "fields" / "frame_0003.vtu").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    reader = pyvista.get_reader(str(folder / "fields.pvd"))
+    assert len(reader.time_values) >= 3
+    reader.set_active_time_value(reader.time_values[-1])
+    assert np.isfinite(reader.read()[0]["von_mises"]).all()
+
+
+def test_restart_needs_the_same_run(unbroken):
+    done = subprocess.run(
+        command(unbroken, "--restart", "--velocity", "150"),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "--velocity" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_finished_run_can_be_restarted_without_change(unbroken):
+    before = (unbroken / "history.csv").read_bytes()
+    subprocess.run(command(unbroken, "--restart"), env=environment(), check=True, capture_output=True, timeout=60)
+    assert (unbroken / "history.csv").read_bytes() == before
+
+
+def test_damaged_checkpoint_falls_back_to_the_one_before(unbroken, tmp_path):
+    import shutil
+
+    folder = tmp_path / "damaged"
+    shutil.copytree(unbroken, folder)
+    data = (folder / "checkpoint.npz").read_bytes()
+    (folder / "checkpoint.npz").write_bytes(data[: len(data) // 2])
+    subprocess.run(
+        command(folder, "--restart", "--threads", "1"), env=environment(), check=True, capture_output=True, timeout=60
+    )
+    same_results(unbroken, folder)
+
+
+def test_history_has_the_promised_columns(unbroken):
+    with open(unbroken / "history.csv") as file:
+        names = next(csv.reader(file))
+    promised = (
+        "time dt kinetic internal hourglass viscous contact external total error momentum_x momentum_y momentum_z"
+    )
+    assert names == [*promised.split(), "contact_force", "length", "radius"]
