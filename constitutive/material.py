@@ -29,6 +29,7 @@ DEFAULTS = {
     "j2": "copper_j2",
     "johnson_cook": "ofhc_copper",
     "taylor": "magnesium_liu2022",
+    "crystal": "magnesium_liu2022",
 }
 
 
@@ -61,6 +62,7 @@ def default_material(law: str) -> str:
     """The shipped material that a law is run with where none is named. Raises LawError where there is none."""
     name = DEFAULTS.get(law) or next(iter(material_names(law)), None)
     if name is None:
+        law_definition(law)  # an unknown law has its own message
         raise LawError(f"no material ships for law '{law}'; name a material file")
     return name
 

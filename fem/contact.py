@@ -5,7 +5,7 @@ x - g n is the nearest point of the surface. Bodies move with a prescribed veloc
 
 Kinematic contact (default), a predictor-corrector as in ABAQUS/Explicit: a node whose predicted position x + v dt lies inside is put
 on the surface, f = -m g n / (dt dt_mid); the force can only push. Non-penetration is exact at the end of the step.
-Penalty contact: f = -k g n with k = penalty * m / dt^2.
+Penalty contact: f = -m (k g + 2 xi sqrt(k) dg/dt) n, never pulling, with k = penalty / dt^2 and damping xi of the bounce.
 Friction (Coulomb): the tangential relative velocity is braked by at most mu times the normal impulse.
 
 Sources: Hallquist, LS-DYNA theory manual, ch. 26 and 29; Hart, "Sphere tracing" (1996), for distances of rounded solids.
@@ -18,6 +18,7 @@ import numpy as np
 from constitutive.jit import inline, njit
 
 PLANE, SPHERE, CYLINDER = 0, 1, 2
+PENALTY_DAMPING = 0.3  # fraction of critical, assumed: quiets the bounce of light surface nodes
 
 
 class ContactError(ValueError):
@@ -187,7 +188,8 @@ def _account(result, numbers, dt_mid, body_velocity, fx, fy, fz, x, y, z, n, vel
 @njit
 def penalty_contact(shape, numbers, body_velocity, friction, time, dt, dt_mid, nodes, free, position, displacement, mass,
                     velocity, before, result, stiffness):  # fmt: skip
-    """Push penetrating nodes back by springs of `stiffness` * mass (1/s^2); arguments as in kinematic_contact."""
+    """Push penetrating nodes back by damped springs of `stiffness` * mass (1/s^2); arguments as in kinematic_contact."""
+    damping = 2.0 * PENALTY_DAMPING * np.sqrt(stiffness)
     bx, by, bz = body_velocity[0] * time, body_velocity[1] * time, body_velocity[2] * time
     for n in nodes:
         x = position[n, 0] + displacement[n, 0] - bx
@@ -195,12 +197,12 @@ def penalty_contact(shape, numbers, body_velocity, friction, time, dt, dt_mid, n
         z = position[n, 2] + displacement[n, 2] - bz
         g, nx, ny, nz = signed_distance(shape, numbers, x, y, z)
         if g < 0.0:
-            scale = -stiffness * mass[n] * g
+            wx = velocity[n, 0] - body_velocity[0]
+            wy = velocity[n, 1] - body_velocity[1]
+            wz = velocity[n, 2] - body_velocity[2]
+            scale = mass[n] * max(-stiffness * g - damping * (wx * nx + wy * ny + wz * nz), 0.0)
             fx, fy, fz = scale * nx, scale * ny, scale * nz
             if friction > 0.0:
-                wx = velocity[n, 0] - body_velocity[0]
-                wy = velocity[n, 1] - body_velocity[1]
-                wz = velocity[n, 2] - body_velocity[2]
                 tx, ty, tz = _friction(friction, mass[n] / dt_mid, fx, fy, fz, nx, ny, nz, wx, wy, wz)
                 fx, fy, fz = fx + tx, fy + ty, fz + tz
             fx, fy, fz = fx * free[n, 0], fy * free[n, 1], fz * free[n, 2]

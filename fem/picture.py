@@ -1,7 +1,7 @@
 """Picture of a deformed body: axial cut in the plane y = 0, von Mises stress and deviatoric strain side by side.
 
-PyVista draws off-screen in a process of its own, since VTK can end the process where OpenGL is missing: a finished
-computation is never lost to its picture.
+PyVista draws off-screen in a process of its own, as VTK ends the process where OpenGL is missing (seen: signal 11): a
+finished computation is never lost to its picture. Matplotlib draws a plainer one in that case.
 """
 
 import os
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from fem import plain_picture
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 120.0  # that drawing may take
@@ -37,7 +39,7 @@ def picture(
     symmetry: str = "full",
     distances: Sequence[Callable[[np.ndarray], np.ndarray]] = (),
 ) -> bool:
-    """Draw a PNG; True where that succeeded, else False after a one-line warning (never an exception).
+    """Draw a PNG; True where that succeeded, else False after a one-line warning. Never raises for want of a display.
 
     points (n, 3): current positions, m; hexes (m, 8); fields: von_mises (m,) in Pa and deviatoric_strain (m,).
     symmetry "quarter": x, y >= 0 was computed, the picture shows the whole. `distances`: signed distance (k,) in m of
@@ -45,15 +47,18 @@ def picture(
     """
     try:
         scene = _scene(np.asarray(points), np.asarray(hexes), fields, title, symmetry, distances)
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "scene.npz"
-            np.savez(file, allow_pickle=False, **scene)
-            failure = _draw_elsewhere(file, Path(path).absolute())
+        target = Path(path).absolute()
+        temporary = target.with_name(target.stem + ".tmp.png")
+        try:
+            if not _draw_elsewhere(scene, temporary):
+                plain_picture.draw(scene, PANELS, [_limit(scene[name]) for name, *_ in PANELS], temporary)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
     except (OSError, ValueError, KeyError, IndexError) as error:
-        failure = f"{type(error).__name__}: {error}"
-    if failure:
-        warnings.warn(f"no picture: {failure}; open the field files in ParaView instead", stacklevel=2)
-    return not failure
+        warnings.warn(f"no picture: {error}; open the field files in ParaView instead", stacklevel=2)
+        return False
+    return True
 
 
 def _scene(
@@ -93,27 +98,27 @@ def _scene(
     }
 
 
-def _draw_elsewhere(scene: Path, target: Path) -> str:
-    """Run this file as a program on a saved scene; gives the reason of a failure, or nothing."""
-    if not target.parent.is_dir():
-        return f"there is no folder {target.parent}"
-    temporary = target.with_name(target.stem + ".drawing.png")
+def _draw_elsewhere(scene: Mapping[str, np.ndarray], target: Path) -> bool:
+    """Run this file as a program on a scene; False where VTK could not draw it."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-m", "fem.picture", str(scene), str(temporary)]
-    try:
-        done = subprocess.run(
-            command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=SECONDS
-        )
-    except subprocess.TimeoutExpired:
-        return f"drawing took more than {SECONDS:.0f} s"
-    if done.returncode == 0 and temporary.is_file():
-        os.replace(temporary, target)
-        return ""
-    temporary.unlink(missing_ok=True)
-    if done.returncode < 0:
-        return f"VTK cannot draw here (signal {-done.returncode}): OpenGL (libGL, libEGL or OSMesa) seems to be missing"
-    lines = done.stderr.strip().splitlines() or ["unknown reason"]
-    return f"VTK cannot draw here ({lines[-1]})"
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "scene.npz"
+        np.savez(file, allow_pickle=False, **scene)
+        command = [sys.executable, "-m", "fem.picture", str(file), str(target)]
+        try:
+            done = subprocess.run(
+                command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, timeout=SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return False
+    return done.returncode == 0 and target.is_file()
+
+
+def _limit(values: np.ndarray) -> float:
+    """Upper end of a colour bar: five equal parts of two digits at most; a few extreme cells do not stretch it."""
+    part = max(float(np.nanpercentile(values, 99)), 1e-12) / 5
+    power = 10.0 ** np.floor(np.log10(part))
+    return 5 * power * min(step for step in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if step >= part / power * 0.999)
 
 
 def _draw(scene: Mapping[str, np.ndarray], target: str) -> None:
@@ -141,7 +146,7 @@ def _draw(scene: Mapping[str, np.ndarray], target: str) -> None:
     section = _section(scene)
     for k, (name, label, _, colours) in enumerate(PANELS):
         plotter.subplot(*((1, k) if tall else (1 + k, 0)))
-        _add_section(plotter, section, name, label, colours, panel)
+        _add_section(plotter, section, name, f"{label}\nlargest {section[name].max():.4g}", colours, panel)
         _add_rigid_bodies(plotter, scene)
         _add_scale_bar(plotter, scene, width)
         _look(plotter, scene, scale, panel)
@@ -184,21 +189,13 @@ def _add_section(plotter: Any, section: Any, name: str, label: str, colours: str
         section.copy(),
         scalars=name,
         cmap=colours,
-        clim=(0.0, _round_up(float(np.nanmax(section[name])))),
-        nan_color="red",
+        clim=(0.0, _limit(section[name])),
         lighting=False,
         show_edges=True,
         edge_color="black",
         edge_opacity=0.2,
         scalar_bar_args=bar,
     )
-
-
-def _round_up(value: float) -> float:
-    """The next number whose five equal parts have two digits at most, for the labels of a colour bar."""
-    part = max(value, 1e-12) / 5
-    power = 10.0 ** np.floor(np.log10(part))
-    return 5 * power * min(step for step in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if step >= part / power * 0.999)
 
 
 def _add_rigid_bodies(plotter: Any, scene: Mapping[str, np.ndarray]) -> None:
@@ -235,7 +232,6 @@ def _look(plotter: Any, scene: Mapping[str, np.ndarray], scale: float, panel: tu
     """Look along y, x to the right and z up, to scale, with room for the colour bar on the right."""
     centre = 0.5 * (scene["low"] + scene["high"])
     centre[0] += 0.5 * BAR_PIXELS / scale
-    plotter.enable_anti_aliasing("ssaa")
     plotter.enable_parallel_projection()
     plotter.camera.focal_point = centre
     plotter.camera.position = centre - [0.0, 10.0 * np.ptp([scene["low"], scene["high"]]), 0.0]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fem.boundary import add_pressure, prescribe
-from fem.contact import kinematic_contact, penalty_contact
+from fem.contact import PENALTY_DAMPING, kinematic_contact, penalty_contact
 from fem.elements import Elements, MaterialError
 from fem.hex8 import lumped_mass
 from fem.hex8_fbar import Hex8
@@ -91,7 +91,9 @@ class Solver:
         """Largest time step in s that the elements and penalty contact allow, times the safety factor."""
         step, _ = self.elements.stable_step()
         if any(contact.method == "penalty" for contact in self.model.contacts):
-            step = 1.0 / np.sqrt(1.0 / step**2 + 0.25 * self.penalty)
+            omega = np.sqrt(4.0 / step**2 + self.penalty)
+            xi = PENALTY_DAMPING * np.sqrt(self.penalty) / omega
+            step = 2.0 / omega * (np.sqrt(1.0 + xi * xi) - xi)
         return self.model.controls.safety * step
 
     def step(self, dt: float) -> None:
