@@ -166,9 +166,16 @@ def _assemble(
         if key not in node_sets.labels:
             members = chain.from_iterable(elements.get(label, ()) for label in labels)
             sets[element_sets.spelling[key]] = list(members)
+    user = ""
     try:
-        corners = np.array([[index[node] for node in elements[label]] for label in hexes])
-        indexed = {name: np.array([index[node] for node in labels], int) for name, labels in sets.items()}
+        corners = []
+        for label in hexes:
+            user = f"element {label}"
+            corners.append([index[node] for node in elements[label]])
+        indexed = {}
+        for name, labels in sets.items():
+            user = f"set '{name}'"
+            indexed[name] = np.array([index[node] for node in labels], int)
     except KeyError as missing:
-        raise ValueError(f"node {missing} is used but not defined") from None
-    return np.array(list(nodes.values())), corners, indexed
+        raise ValueError(f"{user} uses node {missing}, which is not defined") from None
+    return np.array(list(nodes.values())), np.array(corners), indexed

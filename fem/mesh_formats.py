@@ -64,7 +64,7 @@ def read_msh(path: Path) -> MeshData:
 def read_vtu(path: Path) -> MeshData:
     """A VTK unstructured grid; integer point data of 0 and 1 become node sets."""
     from vtkmodules.util.numpy_support import vtk_to_numpy
-    from vtkmodules.vtkCommonDataModel import VTK_HEXAHEDRON, vtkCellTypes
+    from vtkmodules.vtkCommonDataModel import VTK_HEXAHEDRON, vtkGenericCell
     from vtkmodules.vtkIOXML import vtkXMLUnstructuredGridReader
 
     reader = vtkXMLUnstructuredGridReader()
@@ -77,9 +77,10 @@ def read_vtu(path: Path) -> MeshData:
     if not grid.GetNumberOfCells():
         require_hexahedra({}, found=False)
     kinds, counts = np.unique(vtk_to_numpy(grid.GetCellTypes()), return_counts=True)
-    names = {kind: vtkCellTypes.GetClassNameFromTypeId(int(kind)).removeprefix("vtk") for kind in kinds}
-    solid = {kind: vtkCellTypes.GetDimension(int(kind)) == 3 and kind != VTK_HEXAHEDRON for kind in kinds}
-    others = {names[kind]: int(count) for kind, count in zip(kinds, counts, strict=True) if solid[kind]}
+    cells = [vtkGenericCell.InstantiateCell(int(kind)) for kind in kinds]
+    solids = [(cell, count) for cell, count in zip(cells, counts, strict=True) if cell.GetCellDimension() == 3]
+    others = {cell.GetClassName().removeprefix("vtk"): int(count) for cell, count in solids}
+    others.pop("Hexahedron", None)
     require_hexahedra(others, found=VTK_HEXAHEDRON in kinds)
     is_hexahedron = vtk_to_numpy(grid.GetCellTypes()) == VTK_HEXAHEDRON
     first = vtk_to_numpy(grid.GetCells().GetOffsetsArray())[:-1][is_hexahedron]
