@@ -20,8 +20,8 @@ from fem.run import Case, Monitor, Result, RunError, Settings, run
 from fem.solver import Solver
 
 HOURGLASS = {
-    "viscous": {"hourglass_viscosity": 0.05, "hourglass_stiffness": 0.0},
-    "stiffness": {"hourglass_viscosity": 0.0, "hourglass_stiffness": 0.05},
+    "viscous": {"hourglass_viscosity": 0.01, "hourglass_stiffness": 0.0},
+    "stiffness": {"hourglass_viscosity": 0.0, "hourglass_stiffness": 0.004},
 }
 # Options that may change when a run is continued: they do not decide the result.
 FREE = ("threads", "quiet", "restart", "overwrite", "output", "no_picture", "checkpoint_seconds")

@@ -18,6 +18,7 @@ from fem.run import Monitor
 from fem.solver import Solver
 
 MARGIN = 1.25  # fine elements reach this far beyond the projectile's radius
+TOUCHING = 0.002  # assumed: light surface nodes bounce by as much
 FILLET = 0.05  # radius of the projectile's rounded edge over its radius (assumed; the paper does not say)
 
 
@@ -66,9 +67,19 @@ def deflection(solver: Solver) -> float:
     return float(-solver.displacement[centre, 2].mean())
 
 
+def contact_radius(solver: Solver) -> float:
+    """Largest radius at which the front face touches the projectile, m; a gap of TOUCHING plate thicknesses counts as touch."""
+    mesh, body = solver.model.mesh, solver.accounts[0].contact.body
+    face = solver.model.nodes("front_face")
+    position = mesh.points[face] + solver.displacement[face]
+    gap = body.distance(position, solver.time)
+    touching = gap < TOUCHING * np.ptp(mesh.points[:, 2])
+    return float(np.hypot(position[touching, 0], position[touching, 1]).max(initial=0.0))
+
+
 def finish(solver: Solver) -> dict[str, float]:
     """The plate's own keys of the summary."""
-    return {"back_face_deflection": deflection(solver), "contact_radius": solver.accounts[0].reach}
+    return {"back_face_deflection": deflection(solver), "contact_radius": contact_radius(solver)}
 
 
 @user_errors

@@ -133,9 +133,8 @@ def kinematic_contact(shape, numbers, body_velocity, friction, time_new, dt, dt_
     """Correct the velocities of `nodes` so that none ends the step inside the body.
 
     position (n, 3) reference, displacement (n, 3) at the start of the step, velocity (n, 3) predicted, corrected in place;
-    before (n, 3) velocity half a step ago; free (n, 3) is 0 for directions held by supports. result (7,) receives the force on
-    the body (3), work of the body on the nodes, energy lost in contact, number of touching nodes, largest distance of
-    a touching node from the body's axis.
+    before (n, 3) velocity half a step ago; free (n, 3) is 0 for directions held by supports. result (6,) receives the force on
+    the body (3), work of the body on the nodes, energy lost in contact, number of touching nodes.
     """
     bx, by, bz = body_velocity[0] * time_new, body_velocity[1] * time_new, body_velocity[2] * time_new
     for n in nodes:
@@ -162,11 +161,11 @@ def kinematic_contact(shape, numbers, body_velocity, friction, time_new, dt, dt_
             scale = mass[n] / dt_mid
             fx, fy, fz = (vx - ux) * scale, (vy - uy) * scale, (vz - uz) * scale
             velocity[n, 0], velocity[n, 1], velocity[n, 2] = vx, vy, vz
-            _account(result, numbers, dt_mid, body_velocity, fx, fy, fz, x, y, z, n, velocity, before)
+            _account(result, dt_mid, body_velocity, fx, fy, fz, n, velocity, before)
 
 
 @inline
-def _account(result, numbers, dt_mid, body_velocity, fx, fy, fz, x, y, z, n, velocity, before):
+def _account(result, dt_mid, body_velocity, fx, fy, fz, n, velocity, before):
     result[0] -= fx
     result[1] -= fy
     result[2] -= fz
@@ -179,10 +178,6 @@ def _account(result, numbers, dt_mid, body_velocity, fx, fy, fz, x, y, z, n, vel
     result[3] += power * dt_mid
     result[4] += (power - given) * dt_mid
     result[5] += 1.0
-    x, y, z = x - numbers[0], y - numbers[1], z - numbers[2]
-    along = x * numbers[3] + y * numbers[4] + z * numbers[5]
-    reach = np.sqrt(max(x * x + y * y + z * z - along * along, 0.0))
-    result[6] = max(result[6], reach)
 
 
 @njit
@@ -210,4 +205,4 @@ def penalty_contact(shape, numbers, body_velocity, friction, time, dt, dt_mid, n
             velocity[n, 0] += fx * scale
             velocity[n, 1] += fy * scale
             velocity[n, 2] += fz * scale
-            _account(result, numbers, dt_mid, body_velocity, fx, fy, fz, x, y, z, n, velocity, before)
+            _account(result, dt_mid, body_velocity, fx, fy, fz, n, velocity, before)

@@ -24,7 +24,7 @@ class Controls:
 
     linear_viscosity: float = 0.06
     quadratic_viscosity: float = 1.2
-    hourglass_viscosity: float = 0.05
+    hourglass_viscosity: float = 0.01
     hourglass_stiffness: float = 0.0
     safety: float = 0.9
     penalty: float = 1.0

@@ -143,7 +143,7 @@ def _stress_forces(numbers, dt, B, volume, length, F_old, stress, pressure, limi
             m4 += y * z
             m5 += x * z
         omega2 = squared_frequency(density, modulus, shear, cof, J, (m0, m1, m2, m3, m4, m5))
-        omega = np.sqrt(max(omega2, hourglass / (length[p] * length[p] + 1e-300)))
+        omega = np.sqrt(max(omega2, hourglass / (length[p] * length[p]))) if volume[p] > 0.0 else 0.0
         L = 2.0 * c / max(np.sqrt(omega2), 1e-300) if volume[p] > 0.0 else 0.0
         growth = contract(cof, dF)
         d = growth / (J * dt)

@@ -28,11 +28,11 @@ ELEMENT_TYPES = {"hex8r": Hex8r, "hex8": Hex8}
 
 
 class ContactAccount:
-    """What a rigid body has received: force of the last step (3,), impulse (3,), touching nodes, their largest reach."""
+    """What a rigid body has received: force of the last step (3,), impulse (3,), touching nodes."""
 
     def __init__(self, contact: Contact):
         self.contact = contact
-        self.result = np.zeros(7)
+        self.result = np.zeros(6)
         self.impulse = np.zeros(3)
 
     @property
@@ -44,11 +44,6 @@ class ContactAccount:
     def axial_impulse(self) -> float:
         """Impulse received along the body's axis so far, N s."""
         return float(self.impulse @ self.contact.body.numbers[3:6])
-
-    @property
-    def reach(self) -> float:
-        """Largest distance of a touching node from the body's axis in the last step, m."""
-        return float(self.result[6])
 
 
 class Solver:
@@ -180,7 +175,7 @@ class Solver:
         for name in ("displacement", "velocity", "external", "force"):
             getattr(self, name)[:] = arrays[name]
         for k, account in enumerate(self.accounts):
-            account.result[:], account.impulse[:] = np.split(arrays[f"contact_{k}"], [7])
+            account.result[:], account.impulse[:] = np.split(arrays[f"contact_{k}"], [6])
         prefix = "elements_"
         self.elements.load({n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)})
         self.time, self.dt, steps, self.external_work, self.contact_loss = (float(x) for x in arrays["scalars"])
