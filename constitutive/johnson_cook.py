@@ -52,6 +52,7 @@ Q_TRIAL, MODULUS, STEP, LOWER, UPPER, RESIDUAL = range(6)
 
 SMALLEST = 1e-200  # plastic strain step, far below round-off, at which the bracket starts
 CLOSED = 1.0 - 1e-15  # a bracket narrower than this ratio holds nothing but round-off
+ROUND_OFF = 1e-15
 NEARLY = 1e-9  # relative residual from which one more Newton step reaches round-off
 ITERATIONS = 100
 
@@ -86,19 +87,20 @@ def flow_stress(constants, p, dp, per_step, T, dT):
 
 
 @inline
-def improve(x, lower, upper, residual, last_residual, slope):
+def improve(x, lower, upper, residual, last_residual, slope, nearly):
     """Next plastic strain step and bracket; `residual` = q - Y falls with x, `slope` is its derivative's negative.
 
     Moves to the right are Newton's: Y is concave in x but for thermal softening, so they do not overshoot. Long moves
-    to the left go through 1/x, which stays positive. A step that leaves the bracket or follows one that did not halve
-    the residual is replaced by the geometric mean of the bracket.
+    to the left are Newton's in ln x, which stay positive. A step that leaves the bracket or follows one that did not
+    halve the residual is replaced by the geometric mean of the bracket, or left out where x is `nearly` the root.
     """
     lower = x if residual > 0.0 else lower
     upper = x if residual <= 0.0 else upper
     newton = residual / slope
     x_new = x + newton if newton > -0.5 * x else x * exp(newton / x)
     good = slope > 0.0 and x_new >= lower and x_new <= upper and abs(residual) < 0.5 * abs(last_residual)
-    return (x_new if good else math.sqrt(max(lower, 1e-8 * upper) * upper)), lower, upper
+    otherwise = x if nearly else math.sqrt(max(lower, 1e-8 * upper) * upper)
+    return (x_new if good else otherwise), lower, upper
 
 
 @njit
@@ -146,8 +148,10 @@ def solve_plastic_steps(params, dt, stress, state):
         Y, slope = flow_stress(constants, state[STRAIN * BLOCK + p] + x, x, per_step, T, heat * (q - modulus * x))
         residual = q - Y
         unsettled = lower < upper * CLOSED
-        x_new, low, high = improve(x, lower, upper, residual, stress[RESIDUAL * BLOCK + p], slope + modulus)
-        again = unsettled and abs(residual) > NEARLY * q_trial
+        nearly = abs(residual) <= NEARLY * Y + ROUND_OFF * q_trial
+        last = stress[RESIDUAL * BLOCK + p]
+        x_new, low, high = improve(x, lower, upper, residual, last, slope + modulus, nearly)
+        again = unsettled and not nearly
         x_new = x_new if unsettled else x
         stress[STEP * BLOCK + p] = x_new
         stress[LOWER * BLOCK + p] = low if again else x_new
@@ -166,7 +170,7 @@ def return_radially(params, F_new, stress, state, status):
         b = load_symmetric(state, p)
         m, square, det = deviator_invariants(b)
         q_trial, x = stress[Q_TRIAL * BLOCK + p], stress[STEP * BLOCK + p]
-        q = q_trial - stress[MODULUS * BLOCK + p] * x
+        q = max(q_trial - stress[MODULUS * BLOCK + p] * x, 0.0)
         solved = stress[LOWER * BLOCK + p] >= stress[UPPER * BLOCK + p] * CLOSED
         b = returned(b, m, square, det, q / max(q_trial, TINY))
         sigma = cauchy_stress(G, K, determinant(load_tensor(F_new, p)), b)
