@@ -183,7 +183,7 @@ def _vtu(
     yield ("\n".join(header) + "\n_").encode()
     for values in arrays:
         yield np.uint64(values.nbytes).astype("<u8").tobytes()
-        yield values.data.cast("B") if values.size else b""
+        yield values.tobytes()
     yield b"\n</AppendedData></VTKFile>\n"
 
 

@@ -125,6 +125,7 @@ def _draw(scene: Mapping[str, np.ndarray], target: str) -> None:
     """Two panels under a title: beside each other for a tall body, above each other for a wide one."""
     import pyvista
 
+    merged: Any = [(0, [0, 1])]  # the title has the width of both panels
     width, height = scene["high"][0] - scene["low"][0], scene["high"][2] - scene["low"][2]
     scale = min(BODY_PIXELS / height, LONG_PIXELS / width)  # pixels per mm
     panel = int(width * scale) + BAR_PIXELS, max(int(height * scale), 300)
@@ -132,12 +133,12 @@ def _draw(scene: Mapping[str, np.ndarray], target: str) -> None:
     shape = (2, 2) if tall else (3, 1)
     size = (2 * panel[0], panel[1] + TITLE_PIXELS) if tall else (panel[0], 2 * panel[1] + TITLE_PIXELS)
     heights = [TITLE_PIXELS] + [panel[1]] * (shape[0] - 1)
-    plotter = pyvista.Plotter(
+    plotter: Any = pyvista.Plotter(
         off_screen=True,
         shape=shape,
-        groups=[(0, [0, 1])] if tall else None,
+        groups=merged if tall else None,
         row_weights=heights,
-        window_size=size,
+        window_size=list(size),
         border=False,
     )
     plotter.set_background("white")

@@ -34,12 +34,13 @@ def quarter_disc(edge: np.ndarray, rings: Iterable[tuple[float, int, float]]) ->
         block = (1 - s) * edge + s * outer
         blocks += [block, block[..., ::-1].swapaxes(0, 1)]
         edge = outer
-    points, quads = [], []
+    points: list[np.ndarray] = []
+    quads: list[np.ndarray] = []
     for block in blocks:
         rows, columns = block.shape[:2]
         first = sum(len(p) for p in points) + np.arange(rows * columns).reshape(rows, columns)
-        corners = (first[:-1, :-1], first[1:, :-1], first[1:, 1:], first[:-1, 1:])
-        quads.append(np.stack(corners, axis=-1).reshape(-1, 4))
+        square = (first[:-1, :-1], first[1:, :-1], first[1:, 1:], first[:-1, 1:])
+        quads.append(np.stack(square, axis=-1).reshape(-1, 4))
         points.append(block.reshape(-1, 2))
     xy = np.concatenate(points)
     _, kept, index = np.unique(np.rint(xy / (1e-9 * radius)), axis=0, return_index=True, return_inverse=True)
