@@ -1,7 +1,8 @@
 """What can be read off the state of a crystal law: mean fields, energies, orientations of grains and twins.
 
 A state (n, k) of n points holds, each for all grains in turn, 9 components of P = F_in^-1 R, the accumulated slips e,
-the twin fractions lambda, and last the point's equivalent plastic strain and plastic work (constitutive/taylor.py).
+the twin fractions lambda, then the integration's substeps, and last the point's equivalent plastic strain and plastic
+work (constitutive/taylor.py).
 
     W   = W_e + W_p + W_t                                             stored energy per reference volume (paper, A.2)
     W_e = G/2 (C : Z - 3) + lambda_e (J - 1)^2,  C = J^(-2/3) F^T F   A.3, in terms of the metric Z = <P P^T>

@@ -9,7 +9,7 @@ rho    per grain ||D^1/2 H D^1/2|| (Frobenius: no less than the largest eigenval
        D_a = d gamma_a' / d tau_a, H_ab = 2 G sym s_a(x)m_a : sym s_b(x)m_b + hardening
 C(t)   J^(-2/3) F^T F, linear in time over a step: a path of F and the same path under any superposed rotation have
        the same C(t) to round-off, so the answer rotates with them
-LANES grains share their substeps, the smallest that any of them needs.
+LANES grains share their substeps, whose length is set by the root mean square of their errors.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,10 @@ import numpy as np
 from constitutive.crystal_rates import (
     EQUIVALENT,
     FIRST_SLIP,
+    GROWTH,
     LANES,
+    METRIC,
+    SIGN,
     SLIP_ROW,
     TWIN_ROW,
     WORK,
@@ -35,10 +38,11 @@ DAMPING = 2.0 / 13.0  # of the cited method
 MAX_STAGES, MAX_SUBSTEPS = 100, 10000
 MARGIN = 1.2  # on rho, which grows within a substep
 SAFETY, SHRINK, GROW = 0.8, 0.1, 5.0
+SMALLEST_STRAIN = 1e-5  # elastic strain below which errors are not taken relative to it
 SMALLEST_TWIN = 1e-9  # a shrinking fraction below this is none
-# Weight of an error of a twin fraction against one of strain. The race between variants decides which one takes over
-# the grain, and is run at fractions of 1e-3: 1 instead of the twinning shear makes its outcome exact.
-TWIN_WEIGHT = 1.0
+# Weight of an error of a twin fraction against one of strain: the race between variants decides which of them takes
+# over a grain, and it is run at fractions of 1e-3.
+TWIN_WEIGHT = 3.0
 _L = LANES
 
 
@@ -145,20 +149,26 @@ def _combine(n, cy, ca, cb, cf, c0, y, ya, yb, f, f0):
 
 @njit
 def _error(lanes, h, first_twin, last, y, y1, f0, f1, w):
-    """Estimated error of the worst grain, as a strain; NaN where anything is."""
+    """Estimated error of the grains over their elastic strain, root mean squares both; NaN where anything is."""
+    error, strain = SIGN, GROWTH  # rows free for the sums; the rows METRIC hold Ce at the end of the substep
     for g in range(lanes):
-        w[g] = 0.0
+        c0, c1, c2 = w[METRIC * _L + g], w[(METRIC + 1) * _L + g], w[(METRIC + 2) * _L + g]
+        c3, c4, c5 = w[(METRIC + 3) * _L + g], w[(METRIC + 4) * _L + g], w[(METRIC + 5) * _L + g]
+        shears = c3 * c3 + c4 * c4 + c5 * c5
+        stretches = (c0 - c1) * (c0 - c1) + (c1 - c2) * (c1 - c2) + (c2 - c0) * (c2 - c0)
+        w[strain * _L + g] = 0.5 * shears + stretches / 12.0  # |dev Ce / 2|^2
+        w[error * _L + g] = 0.0
     for row in range(last):
         scale = TWIN_WEIGHT if row >= first_twin else 0.0 if row in (EQUIVALENT, WORK) else 1.0
         i = row_start(row)
         for g in range(lanes):
             e = scale * (0.8 * (y[i + g] - y1[i + g]) + 0.4 * h * (f0[i + g] + f1[i + g]))
-            w[g] += e * e
-    worst = 0.0
+            w[error * _L + g] += e * e
+    errors = strains = 0.0
     for g in range(lanes):
-        if not w[g] <= worst:
-            worst = w[g]
-    return np.sqrt(worst)
+        errors += w[error * _L + g]
+        strains += w[strain * _L + g]
+    return np.sqrt(errors / (strains + lanes * SMALLEST_STRAIN**2))
 
 
 @njit
@@ -223,40 +233,45 @@ def _substep(lanes, crystal, C_old, C_new, t, h, dt, s, y, ya, yb, f0, f, stages
 
 
 @njit
-def step(lanes, crystal, tolerance, C_old, C_new, dt, work):
+def step(lanes, crystal, tolerance, C_old, C_new, dt, trial, work):
     """Advance LANES grains, whose unknowns are work.y, by dt from C_old to C_new (6-tuples).
 
-    Returns DONE or STUCK, and the array that holds the result.
+    `trial` is the substep to begin with, s. Returns DONE or STUCK, the array that holds the result, and the substep
+    that the next step should begin with.
     """
     y, ya, yb, f0, f, stages, scratch = work
     first_twin = FIRST_SLIP + crystal.n_slip
     last = first_twin + crystal.n_twin
-    t, h = 0.0, dt
+    t, h = 0.0, min(trial, dt)
     limited = rates(lanes, crystal, C_old, y, 1.0 / h, y, f0, scratch)
     rho = MARGIN * stiffness(lanes, crystal, f0, scratch)
     for _ in range(MAX_SUBSTEPS):
         h_stable = (MAX_STAGES * MAX_STAGES - 1) / (1.54 * rho + 1e-300)
         if h > h_stable:
-            h = h_stable
+            trial = h = h_stable
             rates(lanes, crystal, _at_time(C_old, C_new, t / dt), y, 1.0 / h, y, f0, scratch)
         s = max(2, 1 + int(np.sqrt(1.0 + 1.54 * h * rho)))
         ya, yb, fast = _substep(lanes, crystal, C_old, C_new, t, h, dt, s, y, ya, yb, f0, f, stages, scratch)
         limited |= fast
         error = _error(lanes, h, first_twin, last, y, ya, f0, f, scratch.w) / tolerance
+        growth = SAFETY * max(error, 1e-3) ** (-1.0 / 3.0) if error < np.inf else SHRINK
+        longer = h * min(max(growth, SHRINK), GROW)
         accepted = error <= 1.0
         if accepted:
+            trial = longer if h >= trial else max(trial, longer)  # a substep cut short by the end of the step says less
             t += h
             _project(lanes, first_twin, last, ya, f, scratch.w)
             y, ya, f0, f = ya, y, f, f0
             if t >= dt * (1.0 - 1e-12):
-                return DONE, y
-        growth = SAFETY * max(error, 1e-3) ** (-1.0 / 3.0) if error < np.inf else SHRINK
-        h = min(h * min(max(growth, SHRINK), GROW), dt - t)
+                return DONE, y, trial
+        else:
+            trial = longer
+        h = min(trial, dt - t)
         if h < 1e-9 * dt:
-            return STUCK, y
+            return STUCK, y, trial
         h = 0.5 * (dt - t) if 0.5 * (dt - t) < h < dt - t else h
         if limited:  # the limits depend on the start and the length of the substep
             limited = rates(lanes, crystal, _at_time(C_old, C_new, t / dt), y, 1.0 / h, y, f0, scratch)
         if accepted:
             rho = MARGIN * stiffness(lanes, crystal, f0, scratch)
-    return STUCK, y
+    return STUCK, y, trial
