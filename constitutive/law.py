@@ -26,6 +26,7 @@ Most laws are written for one point, as a pure function of tuples, which `block_
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -224,8 +225,9 @@ def _loader(components: int) -> Callable:
 load_tensor, load_symmetric = _loader(9), _loader(6)
 
 
+@cache
 def block_of_points(update: Callable, state_size: int) -> Callable:
-    """Wrap a point-wise update of tuples, compiled with `jit.inline`, into an `update_block`."""
+    """Wrap a point-wise update of tuples, compiled with `jit.inline`, into an `update_block`, once a process."""
     load_state = _loader(state_size)
 
     @njit(_BLOCK_SIGNATURE)

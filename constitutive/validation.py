@@ -121,7 +121,6 @@ def in_range(parameter: Parameter, number: float) -> bool:
 
 
 def _unit_hint(parameter: Parameter, number: float) -> str:
-    for unit, factor in OTHER_UNITS.get(parameter.unit, ()):
-        if in_range(parameter, number * factor):
-            return f"; units are SI: {number:g} {unit} would be {number * factor:g}"
-    return ""
+    units = [(unit, number * factor) for unit, factor in OTHER_UNITS.get(parameter.unit, ())]
+    fits = [f"{number:g} {unit} would be {value:g}" for unit, value in units if in_range(parameter, value)]
+    return f"; units are SI: {', '.join(fits)}" if fits else ""
