@@ -1,0 +1,232 @@
+"""Material files: what ships is sound, what is wrong is answered by one line that says what to do."""
+
+import math
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from constitutive.law import LawError, Parameter, law_definition, law_names
+from constitutive.material import DEFAULTS, Material, default_material, load_material, material_names
+from constitutive.validation import checked_values
+
+J2_FILE = """
+law = "j2"
+name = "copper"
+source = "somewhere"
+density = 8930.0
+youngs_modulus = 117e9
+poissons_ratio = 0.35
+yield_stress = 400e6
+hardening_modulus = 100e6
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "mine.toml"
+
+    def write(text: str):
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def complaint(*args, **kwargs) -> str:
+    with pytest.raises(LawError) as caught:
+        load_material(*args, **kwargs)
+    message = str(caught.value)
+    assert message and "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("name", material_names())
+def test_shipped_materials_load_and_state_their_source(name):
+    material = load_material(name)
+    assert len(material.source) > 20
+    assert material.path.stem == name
+    assert 100.0 < material.law.wave_speed < 20000.0
+
+
+@pytest.mark.parametrize("name", material_names())
+def test_a_written_material_loads_as_the_very_same(name, tmp_path):
+    material = load_material(name, overrides={"density": 1234.5678901234567})
+    copy = tmp_path / "material.toml"
+    copy.write_text(material.to_toml())
+    again = load_material(copy)
+    assert again.values == material.values
+    assert (again.name, again.source, again.law.name) == (material.name, material.source, material.law.name)
+    assert (again.law.params == material.law.params).all()
+    assert again.to_toml() == material.to_toml()
+
+
+@pytest.mark.parametrize("law", law_names())
+def test_the_default_material_of_a_law_runs_with_it(law):
+    try:
+        name = default_material(law)
+    except LawError as error:
+        pytest.skip(str(error))
+    assert load_material(name, law).law.name == law
+
+
+def test_johnson_cook_constants_are_those_of_1983():
+    table = {
+        "ofhc_copper": (90e6, 292e6, 0.31, 0.025, 1.09, 1356.0, 8960.0, 383.0),
+        "armco_iron": (175e6, 380e6, 0.32, 0.06, 0.55, 1811.0, 7890.0, 452.0),
+        "steel_4340": (792e6, 510e6, 0.26, 0.014, 1.03, 1793.0, 7830.0, 477.0),
+    }
+    keys = ("A", "B", "n", "C", "m", "melting_temperature", "density", "specific_heat")
+    for name, row in table.items():
+        assert tuple(load_material(name).values[key] for key in keys) == row
+
+
+def test_both_pairs_of_elastic_constants_give_the_same_law(file):
+    by_youngs = load_material(file(J2_FILE)).law
+    G, K = by_youngs.shear_modulus, by_youngs.p_wave_modulus - 4.0 / 3.0 * by_youngs.shear_modulus
+    text = J2_FILE.replace("youngs_modulus = 117e9", f"shear_modulus = {G}").replace(
+        "poissons_ratio = 0.35", f"bulk_modulus = {K}"
+    )
+    assert load_material(file(text)).law.params == pytest.approx(by_youngs.params)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("density", "densty", ["unknown key 'densty'", "did you mean 'density'?"]),
+        ("density = 8930.0", "", ["density is missing", "kg/m3"]),
+        ("density = 8930.0", "density = -1.0", ["density = -1.0", "at least 100"]),
+        ("density = 8930.0", "density = 8.93", ["density = 8.93", "8.93 g/cm3 would be 8930"]),
+        ("density = 8930.0", "density = 8.93e-9", ["8.93e-09 t/mm3 would be 8930"]),
+        ("density = 8930.0", 'density = "heavy"', ["density = 'heavy'", "must be a number"]),
+        ("density = 8930.0", "density = true", ["density = True", "must be a number"]),
+        ("density = 8930.0", "density = nan", ["density = nan", "must be a number"]),
+        ("density = 8930.0", "density = inf", ["density = inf", "must be a number"]),
+        ("density = 8930.0", "density = [1, 2]", ["must be a number"]),
+        ("density = 8930.0", "density = 1" + "0" * 400, ["density = 1000", "must be a number"]),
+        ("yield_stress = 400e6", "yield_stress = 400", ["400 MPa would be 4e+08"]),
+        ("youngs_modulus = 117e9", "youngs_modulus = 117", ["117 GPa would be 1.17e+11"]),
+        ("youngs_modulus = 117e9", "", ["give shear_modulus and bulk_modulus, or", "given: poissons_ratio"]),
+        ("poissons_ratio = 0.35", "poissons_ratio = 0.5", ["poissons_ratio = 0.5", "at most 0.4999"]),
+        ('law = "j2"', "", ["no law"]),
+        ('law = "j2"', 'law = "j3"', ["no law is called 'j3'", "did you mean 'j2'?"]),
+        ('law = "j2"', "law = 3", ["no law"]),
+        ('name = "copper"', "name = 3", ["name = 3"]),
+        ('name = "copper"', "name = ", ["not a TOML file", "line 3"]),
+    ],
+)
+def test_a_wrong_file_is_answered_in_one_line(file, old, new, words):
+    assert old in J2_FILE
+    path = file(J2_FILE.replace(old, new))
+    message = complaint(path)
+    assert str(path) in message
+    for word in words:
+        assert word in message
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    assert "no such material file" in complaint(tmp_path / "none.toml")
+    assert "did you mean 'ofhc_copper'?" in complaint("ofhc_coper")
+    assert "no such material file" in complaint(tmp_path)
+    (tmp_path / "binary.toml").write_bytes(bytes(range(256)))
+    assert "not a TOML file" in complaint(tmp_path / "binary.toml")
+
+
+def test_overrides():
+    assert load_material("copper_j2", overrides=["yield_stress=1e8"]).values["yield_stress"] == 1e8
+    assert load_material("copper_j2", overrides={"yield_stress": 10**8}).values["yield_stress"] == 1e8
+    assert load_material("copper_j2", overrides=["name=my copper"]).name == "my copper"
+    assert "must be KEY=VALUE" in complaint("copper_j2", overrides=["yield_stress"])
+    assert "did you mean 'yield_stress'?" in complaint("copper_j2", overrides=["yield_stres=1e8"])
+    assert "chosen by --law" in complaint("copper_j2", overrides=["law=j2"])
+    assert "there is no 'slip' to reach into" in complaint("copper_j2", overrides=["slip.0.h=1"])
+
+
+def test_overrides_reach_into_tables():
+    material = load_material("magnesium_liu2022", overrides=["slip.1.tau_0=60e6", "grains=2"])
+    assert [slip["tau_0"] for slip in material.values["slip"]][1] == 60e6
+    assert "there is no '7'" in complaint("magnesium_liu2022", overrides=["slip.7.tau_0=60e6"])
+    assert "slip" in complaint("magnesium_liu2022", overrides=["slip.0.tau=60e6"])
+
+
+def test_another_law_with_the_same_file():
+    assert load_material("ofhc_copper", "neo_hookean").law.name == "neo_hookean"
+    assert load_material("ofhc_copper", "j2", ["yield_stress=1e8"]).law.name == "j2"
+    message = complaint("ofhc_copper", "j2")
+    for words in ("yield_stress is missing", "for law 'johnson_cook', run with 'j2'", "made for 'j2': copper_j2"):
+        assert words in message
+    assert "did you mean 'johnson_cook'?" in complaint("copper_j2", "jonson_cook")
+
+
+def test_every_kind_of_parameter(tmp_path):
+    table = (Parameter("plane", "1", "indices", kind=list), Parameter("h", "Pa", "hardening", 0.0))
+    parameters = (
+        Parameter("grains", "1", "number", 1, 100, kind=int, default=8),
+        Parameter("lattice", "", "crystal", kind=str),
+        Parameter("texture", "", "file", kind=Path, default=""),
+        Parameter("slip", "", "slip systems", kind=table),
+    )
+    good = {"lattice": "hcp", "texture": "t.csv", "slip": [{"plane": [0, 0, 1], "h": 1}]}
+    values = checked_values(parameters, good, "f", tmp_path)
+    assert values["grains"] == 8 and values["texture"] == str(tmp_path / "t.csv") and values["slip"][0]["h"] == 1.0
+    for change, words in [
+        ({"grains": 2.0}, "whole number"),
+        ({"grains": 0}, "at least 1"),
+        ({"lattice": 3}, "word in quotes"),
+        ({"slip": []}, ""),
+        ({"slip": {"plane": [1]}}, "[[slip]]"),
+        ({"slip": [{"plane": [1]}]}, "[[slip]] number 0: h is missing"),
+        ({"slip": [{"plane": ["a"], "h": 1}]}, "list of numbers"),
+        ({"slip": [{"plane": [1], "h": 1, "H": 2}]}, "unknown key 'H'"),
+    ]:
+        if words:
+            with pytest.raises(LawError) as caught:
+                checked_values(parameters, good | change, "f", tmp_path)
+            assert words in str(caught.value)
+
+
+KEYS = st.sampled_from([p.name for p in law_definition("johnson_cook").parameters]) | st.text(max_size=12)
+NUMBERS = st.floats(allow_nan=True) | st.integers()
+VALUES = st.recursive(
+    NUMBERS | st.booleans() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def loads_or_complains(*args, **kwargs) -> None:
+    try:
+        material = load_material(*args, **kwargs)
+    except LawError as error:
+        assert "\n" not in str(error) and 10 < len(str(error)) < 1000
+    else:
+        assert isinstance(material, Material) and math.isfinite(material.law.wave_speed)
+        assert tomllib.loads(material.to_toml())["law"] == material.law.name
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(["ofhc_copper", "copper_j2", "elastic_steel"]), st.dictionaries(KEYS, VALUES, max_size=3))
+def test_any_values_work_or_are_answered_in_one_line(name, changes):
+    loads_or_complains(name, overrides=changes)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(KEYS, st.text(max_size=12) | NUMBERS.map(str)).map("=".join) | st.text(max_size=12), max_size=3)
+)
+def test_any_set_options_work_or_are_answered_in_one_line(texts):
+    loads_or_complains("ofhc_copper", overrides=texts)
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=st.text(max_size=200), where=st.integers(0, len(J2_FILE)))
+def test_any_file_works_or_is_answered_in_one_line(tmp_path_factory, text, where):
+    path = tmp_path_factory.getbasetemp() / "fuzz.toml"
+    path.write_text(J2_FILE[:where] + text + J2_FILE[where:], "utf-8", "surrogatepass")
+    loads_or_complains(path)
+
+
+def test_defaults_name_shipped_materials():
+    assert set(DEFAULTS.values()) <= set(material_names())
