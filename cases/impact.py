@@ -8,15 +8,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numba
-
 from cases.options import add_material_options, chosen_material, positive
 from constitutive.material import Material
 from fem.elements import Controls
 from fem.model import CONTACTS, ELEMENTS, Model
 from fem.output import cell_fields
 from fem.picture import picture
-from fem.run import Case, Monitor, Result, RunError, Settings, run
+from fem.run import MOST_THREADS, Case, Monitor, Result, RunError, Settings, run
 from fem.solver import Solver
 
 HOURGLASS = {
@@ -53,8 +51,7 @@ def add_impact_options(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--friction", type=number_at_least(0.0), default=0.0, help="Coulomb's coefficient, 1")
     parser.add_argument("--symmetry", choices=("full", "quarter"), default="full", help="part of the body to compute")
     parser.add_argument("--frames", type=number_at_least(1, int), default=20, help="field frames to write")
-    threads = numba.config.NUMBA_NUM_THREADS
-    parser.add_argument("--threads", type=number_at_least(1, int), default=threads, help="threads of the solver")
+    parser.add_argument("--threads", type=number_at_least(1, int), default=MOST_THREADS, help="threads of the solver")
     parser.add_argument("--output", default=f"runs/{name}", help="run folder")
     parser.add_argument("--restart", action="store_true", help="go on from the checkpoint in the run folder")
     parser.add_argument("--overwrite", action="store_true", help="replace the run that is in the run folder")
@@ -66,7 +63,7 @@ def add_impact_options(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
-    """Parse; for a restart the options of the first run are the defaults, and those that decide the result must agree."""
+    """Parse. For a restart the first run's options are the defaults; those that decide the result must agree."""
     options = parser.parse_args(arguments)
     if not options.restart:
         return options
@@ -125,8 +122,8 @@ def _announce(model: Model, options: argparse.Namespace) -> None:
     need = points * model.law.memory_per_point + 1000 * len(model.mesh.hexes)
     have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if not options.quiet:
-        print(f"{len(model.mesh.hexes)} {options.element} elements, {len(model.mesh.points)} nodes, law {model.law.name}, "
-              f"about {need / 1e6:.0f} MB", file=sys.stderr)  # fmt: skip
+        size = f"{len(model.mesh.hexes)} {options.element} elements, {len(model.mesh.points)} nodes"
+        print(f"{size}, law {model.law.name}, about {need / 1e6:.0f} MB", file=sys.stderr)
     if need > 0.9 * have:
         raise RunError(
             f"the run needs about {need / 1e9:.1f} GB and the machine has {have / 1e9:.1f} GB: "

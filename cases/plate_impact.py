@@ -1,6 +1,7 @@
 """Plate impact: a rigid cylinder flies against a plate that is simply supported at its rim (paper, section 4.2).
 
-The plate fills -thickness <= z <= 0; the projectile starts at z = 0 and moves with constant -velocity in z (infinite mass).
+The plate fills -thickness <= z <= 0; the projectile starts at z = 0 and moves with constant -velocity in z
+(infinite mass).
 """
 
 import argparse
@@ -68,7 +69,7 @@ def deflection(solver: Solver) -> float:
 
 
 def contact_radius(solver: Solver) -> float:
-    """Largest radius at which the front face touches the projectile, m; a gap of TOUCHING plate thicknesses counts as touch."""
+    """Largest radius, m, at which the front face is within TOUCHING plate thicknesses of the projectile."""
     mesh, body = solver.model.mesh, solver.accounts[0].contact.body
     face = solver.model.nodes("front_face")
     position = mesh.points[face] + solver.displacement[face]

@@ -1,12 +1,13 @@
 """Elements in blocks of 64 material points: the memory layout that the kernels and the laws share.
 
-An array over points is stored as (n_blocks, components * 64), component c of point p of block b at [b, c * 64 + p] (see
-constitutive/law.py). `hex8r` has 64 elements a block; `hex8` has 8 elements of 8 Gauss points, point p = 8 q + e. The last block is
-filled up with elements of no volume and no gradient: they see F = I and give no force.
+An array over points is stored as (n_blocks, components * 64), component c of point p of block b at [b, c * 64 + p]
+(see constitutive/law.py). `hex8r` has 64 elements a block; `hex8` has 8 elements of 8 Gauss points, point p = 8 q + e.
+The last block is filled up with elements of no volume and no gradient: they see F = I and give no force.
 
-Elements are sorted along a Morton curve, so that a block is a compact cluster with few nodes of its own. Each block sums its elements'
-forces into a list of its nodes; each node then gathers its share from every block that it belongs to. All sums have a fixed order,
-so results do not depend on the number of threads, and element forces never travel through memory.
+Elements are sorted along a Morton curve, so that a block is a compact cluster with few nodes of its own. Each block
+sums its elements' forces into a list of its nodes; each node then gathers its share from every block that it belongs
+to. All sums have a fixed order, so results do not depend on the number of threads, and element forces never travel
+through memory.
 """
 
 from dataclasses import dataclass
@@ -57,7 +58,8 @@ def _spread(bits: np.ndarray) -> np.ndarray:
 class Topology:
     """Which elements make up the blocks, and which nodes the blocks share.
 
-    order (m,): the elements in the order of the blocks' lanes. Block b has the nodes block_nodes[block_start[b]:block_start[b + 1]];
+    order (m,): the elements in the order of the blocks' lanes. Block b has the nodes
+    block_nodes[block_start[b]:block_start[b + 1]];
     corners (n_blocks, 8 * per_block) are places in that list, corner-major. Node n belongs to blocks at the places
     node_slots[node_start[n]:node_start[n + 1]] of block_nodes.
     """

@@ -1,7 +1,8 @@
 """Supports, prescribed motion and pressure on named node sets.
 
-Supports and symmetry planes hold a direction: the velocity there is set to zero. Prescribed velocity sets it to a value or a function
-of time. Pressure pushes on the element faces whose four nodes all belong to the set, following their current area.
+Supports and symmetry planes hold a direction: the velocity there is set to zero. Prescribed velocity sets it to a
+value or a function of time. Pressure pushes on the element faces whose four nodes all belong to the set, following
+their current area.
 """
 
 from collections.abc import Callable
@@ -57,7 +58,7 @@ def boundary_faces(mesh: Mesh, nodes: np.ndarray) -> np.ndarray:
 
 @njit
 def add_pressure(faces, pressure, position, displacement, force):
-    """Add -p n A / 4 of each face in its current shape to its four nodes; n A is half the cross product of its diagonals."""
+    """Add -p n A / 4 of each face in its current shape to its four nodes; n A = half the diagonals' cross product."""
     for k in range(len(faces)):
         a, b, c, d = faces[k, 0], faces[k, 1], faces[k, 2], faces[k, 3]
         p = position[c] + displacement[c] - position[a] - displacement[a]

@@ -1,7 +1,7 @@
 """Checkpoints: everything a run needs to go on, bit for bit.
 
-A checkpoint is one .npz file. It is written under a temporary name, forced to disk and renamed; the one before is kept as
-`checkpoint.previous.npz`. Killing the process at any instant therefore leaves at least one whole checkpoint.
+A checkpoint is one .npz file. It is written under a temporary name, forced to disk and renamed; the one before is kept
+as `checkpoint.previous.npz`. Killing the process at any instant therefore leaves at least one whole checkpoint.
 """
 
 import json
@@ -25,7 +25,7 @@ def write_checkpoint(folder: Path, arrays: dict[str, np.ndarray], fingerprint: s
     header = json.dumps({"format": FORMAT, "fingerprint": fingerprint, "progress": progress})
     temporary = folder / TEMPORARY
     with open(temporary, "wb") as file:
-        np.savez(file, header=np.array(header), **arrays)
+        np.savez(file, allow_pickle=False, header=np.array(header), **arrays)  # type: ignore[arg-type]
         file.flush()
         os.fsync(file.fileno())
     if (folder / NAME).exists():

@@ -1,14 +1,16 @@
 """Rigid bodies with analytic surfaces, and frictional contact of nodes with them.
 
-A surface is a signed distance g(x), positive outside, with its gradient n = grad g (the outward normal) from exact distances, so that
-x - g n is the nearest point of the surface. Bodies move with a prescribed velocity and have infinite mass.
+A surface is a signed distance g(x), positive outside, with its gradient n = grad g (the outward normal) from exact
+distances, so that x - g n is the nearest point of the surface. Bodies move with a prescribed velocity and have
+infinite mass.
 
-Kinematic contact (default), a predictor-corrector as in ABAQUS/Explicit: a node whose predicted position x + v dt lies inside is put
-on the surface, f = -m g n / (dt dt_mid); the force can only push. Non-penetration is exact at the end of the step.
-Penalty contact: f = -m (k g + 2 xi sqrt(k) dg/dt) n, never pulling, with k = penalty / dt^2 and damping xi of the bounce.
+Kinematic contact (default), a predictor-corrector as in ABAQUS/Explicit: a node whose predicted position x + v dt
+lies inside is put on the surface, f = -m g n / (dt dt_mid); the force can only push, and there is no penetration at
+the end of the step.
+Penalty contact: f = -m (k g + 2 xi sqrt(k) dg/dt) n, never pulling, k = penalty / dt^2, xi damps the bounce.
 Friction (Coulomb): the tangential relative velocity is braked by at most mu times the normal impulse.
 
-Sources: Hallquist, LS-DYNA theory manual, ch. 26 and 29; Hart, "Sphere tracing" (1996), for distances of rounded solids.
+Sources: Hallquist, LS-DYNA theory manual, ch. 26 and 29; Hart, "Sphere tracing" (1996), for rounded solids.
 """
 
 from dataclasses import dataclass, field
@@ -128,13 +130,13 @@ def _friction(mu, mass_over_dt, fx, fy, fz, nx, ny, nz, wx, wy, wz):
 
 
 @njit
-def kinematic_contact(shape, numbers, body_velocity, friction, time_new, dt, dt_mid, nodes, free, position, displacement,
-                      mass, velocity, before, result):  # fmt: skip
+def kinematic_contact(shape, numbers, body_velocity, friction, time_new, dt, dt_mid, nodes, free, position,
+                      displacement, mass, velocity, before, result):  # fmt: skip
     """Correct the velocities of `nodes` so that none ends the step inside the body.
 
-    position (n, 3) reference, displacement (n, 3) at the start of the step, velocity (n, 3) predicted, corrected in place;
-    before (n, 3) velocity half a step ago; free (n, 3) is 0 for directions held by supports. result (6,) receives the force on
-    the body (3), work of the body on the nodes, energy lost in contact, number of touching nodes.
+    position (n, 3) reference, displacement (n, 3) at the start of the step, velocity (n, 3) predicted, corrected in
+    place; before (n, 3) velocity half a step ago; free (n, 3) is 0 for directions held by supports. result (6,)
+    receives the force on the body (3), work of the body on the nodes, energy lost in contact, number of touching nodes.
     """
     bx, by, bz = body_velocity[0] * time_new, body_velocity[1] * time_new, body_velocity[2] * time_new
     for n in nodes:
@@ -181,9 +183,9 @@ def _account(result, dt_mid, body_velocity, fx, fy, fz, n, velocity, before):
 
 
 @njit
-def penalty_contact(shape, numbers, body_velocity, friction, time, dt, dt_mid, nodes, free, position, displacement, mass,
-                    velocity, before, result, stiffness):  # fmt: skip
-    """Push penetrating nodes back by damped springs of `stiffness` * mass (1/s^2); arguments as in kinematic_contact."""
+def penalty_contact(shape, numbers, body_velocity, friction, time, dt, dt_mid, nodes, free, position, displacement,
+                    mass, velocity, before, result, stiffness):  # fmt: skip
+    """Push penetrating nodes back by damped springs of `stiffness` (1/s^2) * mass; arguments: see kinematic_contact."""
     damping = 2.0 * PENALTY_DAMPING * np.sqrt(stiffness)
     bx, by, bz = body_velocity[0] * time, body_velocity[1] * time, body_velocity[2] * time
     for n in nodes:

@@ -17,9 +17,10 @@ class MaterialError(RuntimeError):
 class Controls:
     """Numbers of the method, all dimensionless.
 
-    Bulk viscosity has the default coefficients of ABAQUS/Explicit. Hourglass control (hex8r): viscous in the manner of Flanagan &
-    Belytschko (1981), stiffness as a fraction of the full elastic hourglass stiffness of a cube. `safety` scales the stable
-    step; `penalty` is the stiffness of penalty contact in units of m / dt^2 of each node (1 costs a tenth of the step).
+    Bulk viscosity has the default coefficients of ABAQUS/Explicit. Hourglass control (hex8r): viscous in the manner
+    of Flanagan & Belytschko (1981), stiffness as a fraction of the full elastic hourglass stiffness of a cube.
+    `safety` scales the stable step; `penalty` is the stiffness of penalty contact in units of m / dt^2 of each node
+    (1 costs a fifth of the step).
     """
 
     linear_viscosity: float = 0.06
@@ -38,7 +39,7 @@ class Elements:
 
     name: str
     points: int
-    state_names = ("F", "stress", "state", "pressure", "force", "limit", "work")
+    state_names: tuple[str, ...] = ("F", "stress", "state", "pressure", "force", "limit", "work")
 
     def __init__(self, mesh: Mesh, law: Law, controls: Controls):
         self.law, self.count = law, len(mesh.hexes)
@@ -74,7 +75,7 @@ class Elements:
         self.order = np.concatenate([np.arange(first, self.blocks, threads) for first in range(threads)])
 
     def update(self, displacement: np.ndarray, velocity: np.ndarray, dt: float) -> None:
-        """Bring all points to the displacement (n, 3) reached with velocity (n, 3) in a step dt, and find the forces."""
+        """Bring all points to displacement (n, 3), reached with velocity (n, 3) in a step dt; find the forces."""
         raise NotImplementedError
 
     def failed_point(self) -> tuple[int, str] | None:

@@ -1,13 +1,17 @@
 """`hex8`: the fully integrated hexahedron with F-bar, total Lagrangian; the reference that `hex8r` must agree with.
 
-Fb_q   = (Jm / J_q)^(1/3) F_q,  Jm = V / V0     every Gauss point q has the element's mean dilatation: no volumetric locking
-f_I    = sum_q w_q dev(tau_q) F_q^-T B_qI + (sum_q w_q tr(tau_q) / 3 / V - p_v) dV/dx_I,    tau_q = Jm sigma(Fb_q)
+Fb_q    = (Jm / J_q)^(1/3) F_q,  Jm = V / V0       every Gauss point q has the element's mean dilatation
+f_I     = sum_q w_q dev(tau_q) F_q^-T B_qI + (sum_q w_q tr(tau_q) / 3 / V - p_v) dV/dx_I
+tau_q   = Jm sigma(Fb_q)
 dV/dx_I = sum_q w_q cof(F_q) B_qI
 
-which is the exact derivative of the energy sum_q w_q W(Fb_q), so it conserves energy (de Souza Neto et al. 1996 with the variational
-form of Simo, Taylor & Pister 1985). Frequency bound, rigorous for a free element (K, G bulk and shear modulus):
+which is the exact derivative of the energy sum_q w_q W(Fb_q), so it conserves energy (de Souza Neto et al. 1996 with
+the variational form of Simo, Taylor & Pister 1985). Frequency bound, rigorous for a free element (K, G bulk and
+shear modulus):
 
-omega^2 <= 8 / rho0 (K tr Gm + 2 G mean_q max_eig G_q),    G_q = sum_I g_I (x) g_I,  g_I = F_q^-T B_qI;  Gm from dV/dx_I / V
+omega^2 <= 8 / rho0 (K tr Gm + 2 G mean_q max_eig G_q),   G_q = sum_I g_I (x) g_I,  g_I = F_q^-T B_qI
+
+(Gm: the same from dV/dx_I / V).
 
 Bulk viscosity as in hex8r.py. The work of stress is the work of the element's forces less that of bulk viscosity.
 """
@@ -77,7 +81,7 @@ def _deform(B, weight, volume, w):
 
 @njit
 def _deviatoric_forces(B, weight, volume, stress, w):
-    """Forces of the deviator, dV/dx_I, volume integral of the mean stress, and the deviatoric part of the frequency bound."""
+    """Forces of the deviator, dV/dx_I, integral of the mean stress, deviatoric part of the frequency bound."""
     for k in range(24 * E):
         w[_GROWTH + k] = 0.0
         w[_FORCE + k] = 0.0

@@ -7,12 +7,12 @@ q_alpha  = a gammadot_alpha + k gamma_alpha                 gamma_alpha = sum_I 
 a        = viscous coefficient * rho c L0^2 / 4             L0 = V0^(1/3), c P-wave speed
 k        = stiffness coefficient * G L0 / 12                1 would be the full elastic hourglass stiffness of a cube
 p_v      = rho (b1 c L (-d) + (b2 L d)^2 [d < 0])           bulk viscosity, d = tr D, L = 2 c / omega the current length
-omega^2 <= 8 / rho0 (lambda tr Gh + 2 G max_eig Gh)         Gh = F^-T (sum_I B_I (x) B_I) F^-1: rigorous for a free element
+omega^2 <= 8 / rho0 (lambda tr Gh + 2 G max_eig Gh)         Gh = F^-T (sum_I B_I (x) B_I) F^-1, rigorous for a free one
 dt      <= 2 / omega (sqrt(1 + xi^2) - xi)                  xi = b1 + b2^2 L / c max(-d, 0)
 
 Differences u_I - u_0 make a translating element see F = I to the last bit. The largest eigenvalue is bounded by
-m + sqrt(2) s, m and s the mean and deviation of the three (Wolkowicz & Styan 1980): exact for cubes and for flat elements.
-Work is summed by the trapezoidal rule, the exact conjugate of central differences.
+m + sqrt(2) s, m and s the mean and deviation of the three (Wolkowicz & Styan 1980): exact for cubes and for flat
+elements. Work is summed by the trapezoidal rule, the exact conjugate of central differences.
 """
 
 from functools import cache
@@ -86,7 +86,7 @@ def squared_frequency(density, p_wave_modulus, shear_modulus, cofactor, J, metri
 
 @njit
 def gather(start, block_nodes, corners, lanes, displacement, velocity, w):
-    """Nodal displacements and velocities relative to the element's first node, component-major at the head of scratch."""
+    """Nodal displacements and velocities relative to the element's first node, component-major, into scratch."""
     for p in range(lanes):
         first = block_nodes[start + corners[p]]
         for corner in range(8):

@@ -20,7 +20,7 @@ UNITS = {
 
 
 class History:
-    """Rows of named numbers. With a folder, each row is appended to history.csv at once; units go to history_units.json."""
+    """Rows of named numbers; with a folder, each goes to history.csv at once, and units to history_units.json."""
 
     def __init__(self, names: Sequence[str], folder: Path | None, units: dict[str, str]):
         self.names = list(names)

@@ -28,9 +28,9 @@ class Contact:
 class Model:
     """A deformable body: hexahedral mesh (metres) of one material law, in SI units.
 
-    `element` is 'hex8r' (one point, hourglass control) or 'hex8' (2x2x2 points, F-bar). `copies` is the number of equal parts
-    that symmetry leaves out, this one included (4 for a quarter): energies, forces and momenta are reported for the whole.
-    Raises MeshError for a bad mesh, BoundaryError for conditions that do not fit it.
+    `element` is 'hex8r' (one point, hourglass control) or 'hex8' (2x2x2 points, F-bar). `copies` is the number of
+    equal parts that symmetry leaves out, this one included (4 for a quarter): energies, forces and momenta are
+    reported for the whole. Raises MeshError for a bad mesh, BoundaryError for conditions that do not fit it.
     """
 
     def __init__(self, mesh: Mesh, law: Law, element: str = "hex8r", controls: Controls | None = None, copies: int = 1):
@@ -91,9 +91,9 @@ class Model:
         inside = body.distance(self.mesh.points[chosen]) < -1e-9
         if inside.any():
             node = int(chosen[np.argmax(inside)])
+            place = tuple(self.mesh.points[node].tolist())
             raise BoundaryError(
-                f"node {node} at {tuple(self.mesh.points[node])} lies inside the rigid body '{body.name}' at the start; "
-                "move one of them"
+                f"node {node} at {place} lies inside the rigid body '{body.name}' at the start; move one of them"
             )
         self.contacts.append(Contact(body, np.ascontiguousarray(chosen, np.int64), method))
         return self

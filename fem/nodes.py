@@ -1,6 +1,7 @@
 """The loops over nodes: assembly of element forces, velocities, positions (central difference, lumped mass).
 
-Only the assembly is worth threads: the other two take 1 ns a node, less than starting threads for meshes below 10,000 nodes.
+Only the assembly is worth threads: the other two take 1 ns a node, less than starting threads for meshes below
+10,000 nodes.
 """
 
 from numba import prange

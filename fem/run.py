@@ -26,6 +26,7 @@ from fem.solver import Solver
 
 COLUMNS = ("time", "dt", "kinetic", "internal", "hourglass", "viscous", "contact", "external", "total", "error",
            "momentum_x", "momentum_y", "momentum_z", "contact_force")  # fmt: skip
+MOST_THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 RUN_FILES = ("summary.json", "history.csv", "history_units.json", "fields.pvd", "picture.png", "options.json",
              "material.toml", NAME, PREVIOUS, TEMPORARY)  # fmt: skip
 
@@ -34,7 +35,7 @@ class RunError(RuntimeError):
     """A run that cannot start or go on; the message says why and what to do."""
 
 
-class Stopped(RunError):
+class StoppedError(RunError):
     """The run was stopped by a signal after writing a checkpoint; `exit_code` follows the shell's custom."""
 
     def __init__(self, message: str, number: int):
@@ -88,7 +89,7 @@ class Case:
 
 
 def prepare_folder(folder: str | Path, restart: bool = False, overwrite: bool = False) -> Path:
-    """Make a run folder; an existing one is used only for a restart, or emptied of a run's files when told to overwrite."""
+    """Make a run folder; an existing one serves a restart, or is emptied of a run's files when told to overwrite."""
     path = Path(folder)
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is a file; choose another --output")
@@ -138,7 +139,7 @@ class _Run:
     ):
         self.model, self.end_time, self.folder = model, end_time, folder
         self.monitors, self.case, self.settings = monitors, case, settings
-        self.threads = max(1, min(settings.threads, numba.config.NUMBA_NUM_THREADS))
+        self.threads = max(1, min(settings.threads, MOST_THREADS))
         numba.set_num_threads(self.threads)
         checkpoint = read_checkpoint(folder, model.fingerprint()) if folder and settings.restart else None
         self.solver = Solver(model, self.threads)
@@ -198,7 +199,7 @@ class _Run:
                 progress.close()
                 where = f"; go on with --restart in {self.folder}" if self.folder else ""
                 name = signal.Signals(self.stop_signal).name
-                raise Stopped(f"stopped by {name} at {solver.time:.6g} s{where}", self.stop_signal)
+                raise StoppedError(f"stopped by {name} at {solver.time:.6g} s{where}", self.stop_signal)
         progress.close()
         self._checkpoint()
         summary = self._summary(startup)

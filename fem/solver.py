@@ -7,8 +7,8 @@ Positions live at t_n, velocities at t_{n-1/2}; mass is lumped. One step, from t
     u_{n+1}   = u_n + dt v_{n+1/2}
     f_{n+1}   = f_ext - f_int(u_{n+1})                      the elements ask the law
 
-Energies are balanced at t_{n-1/2}, where the velocities are; with a constant step the balance then closes to round-off, so what it
-shows is the error of the changing step, and any mistake.
+Energies are balanced at t_{n-1/2}, where the velocities are. With a constant step the balance then closes to round-off,
+so what it shows is the error of the changing step, and any mistake.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Elements against exact answers: patch test, rigid motions, forces as derivatives of the energy, no volumetric locking."""
+"""Elements against exact answers: patch test, rigid motions, forces from the energy, no volumetric locking."""
 
 import numpy as np
 import pytest
@@ -137,7 +137,8 @@ def kind_force(mesh, law, u, controls):
 def test_isochoric_flow_does_not_lock(kind):
     """A quadratic divergence-free displacement costs shear energy only, however large the bulk modulus.
 
-    u = a (x y, -y^2 / 2, 0): its trilinear interpolant is not divergence-free pointwise, so 2x2x2 points without F-bar lock.
+    u = a (x y, -y^2 / 2, 0): its trilinear interpolant is not divergence-free pointwise, so 2x2x2 points without
+    F-bar lock.
     """
     mesh = box((1.0, 1.0, 1.0), (8, 8, 8))
     x, y, _ = mesh.points.T
@@ -157,7 +158,8 @@ def test_isochoric_flow_does_not_lock(kind):
 def mean_square_divergence(n: int) -> float:
     """Mean square of div u / a at 2x2x2 Gauss points for the interpolant of u = (x y, -y^2 / 2, 0) on n elements.
 
-    The interpolant of y^2 has slope y_a + y_b where the field has 2 y: the divergence is y - y_mid, h / (2 sqrt 3) at Gauss points.
+    The interpolant of y^2 has slope y_a + y_b where the field has 2 y: the divergence is y - y_mid, h / (2 sqrt 3)
+    at Gauss points.
     """
     return (1.0 / n) ** 2 / 12.0
 
