@@ -1,0 +1,72 @@
+"""The kernel cache: an edit of a callee in another file takes effect, and a second start compiles nothing."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from constitutive.jit import ROOT, cache_folder, source_hash
+
+PROGRAMME = """
+import numpy as np
+from constitutive.drive import drive
+from constitutive.law import law_definition
+from constitutive import drive as module
+law = law_definition("neo_hookean").build({"density": 1.0, "shear_modulus": 1.0, "bulk_modulus": 3.0})
+F = np.tile(np.eye(3), (2, 1, 1, 1))
+F[1, 0, 0, 1] = 0.25
+stress = drive(law, np.array([0.0, 1.0]), F).stress[1, 0, 3]
+compiled = [law.update_block, module._kernel()]
+print(float(stress), sum(sum(f.stats.cache_misses.values()) for f in compiled))
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of the package, with a kernel cache of its own."""
+    shutil.copytree(ROOT / "constitutive", tmp_path / "constitutive", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def start(checkout: Path) -> tuple[float, int]:
+    """Shear stress and number of functions compiled by a fresh process."""
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"} | {"PYTHONPATH": str(checkout)}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAMME], cwd=checkout, env=environment, capture_output=True, text=True, check=True
+    )
+    stress, misses = done.stdout.split()
+    return float(stress), int(misses)
+
+
+def test_edits_take_effect_and_a_second_start_is_served_from_the_cache(checkout):
+    stress, misses = start(checkout)
+    assert stress == pytest.approx(0.25) and misses > 0
+    assert start(checkout) == (stress, 0)
+    tensor = checkout / "constitutive" / "tensor.py"  # a callee of a callee, in a file that holds no kernel
+    text = tensor.read_text()
+    assert "t00 * F[3] + t01 * F[4] + t02 * F[5]" in text
+    tensor.write_text(
+        text.replace("t00 * F[3] + t01 * F[4] + t02 * F[5]", "2.0 * (t00 * F[3] + t01 * F[4] + t02 * F[5])")
+    )
+    assert start(checkout)[0] == pytest.approx(0.5)
+    tensor.write_text(text)
+    assert start(checkout) == (stress, 0)
+
+
+def test_the_hash_sees_every_source(checkout):
+    before = source_hash(checkout)
+    (checkout / "fem").mkdir()
+    (checkout / "fem" / "new.py").write_text("x = 1\n")
+    assert source_hash(checkout) != before
+
+
+def test_the_cache_has_a_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "mine"))
+    assert cache_folder(ROOT).parent == tmp_path / "mine"
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    assert cache_folder(ROOT).parent == ROOT / ".kernels"
+    assert tmp_path not in cache_folder(tmp_path).parents  # no source checkout: the user's own cache folder
