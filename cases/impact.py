@@ -105,7 +105,7 @@ def run_case(
     case = Case({"case": name, "material": material.name}, finish, _inputs(options, material))
     result = run(model, options.end_time, options.output, monitors, case, settings)
     if not options.no_picture:
-        _draw(Path(options.output) / "picture.png", name, model, result, options)
+        _draw(Path(options.output) / "picture.png", name, material.name, model, result, options)
     if not options.quiet:
         _report(result.summary, options.output)
     return result.summary
@@ -131,9 +131,9 @@ def _announce(model: Model, options: argparse.Namespace) -> None:
         )
 
 
-def _draw(path: Path, name: str, model: Model, result: Result, options: argparse.Namespace) -> None:
+def _draw(path: Path, name: str, material: str, model: Model, result: Result, options: argparse.Namespace) -> None:
     solver = result.solver
-    title = f"{name}, {model.law.name}, {options.velocity:g} m/s, {solver.time * 1e6:.3g} us"
+    title = f"{name.replace('_', ' ')}, {material}, {options.velocity:g} m/s, {solver.time * 1e6:.3g} us"
     bodies = [lambda x, body=contact.body: body.distance(x, solver.time) for contact in model.contacts]
     fields = cell_fields(model.law, *solver.elements.mean_values())
     picture(path, model.mesh.points + solver.displacement, model.mesh.hexes, fields, title, options.symmetry, bodies)

@@ -1,0 +1,91 @@
+"""README under test: its Python runs as printed, its reference runs give the printed numbers, its files exist."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import meshio
+import numpy as np
+import pytest
+
+from fem.meshing import box
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+LONG = "--law johnson_cook --length 32.4e-3 --diameter 6.4e-3 --symmetry quarter"
+
+
+def table(header: str) -> list[list[str]]:
+    """Rows of the Markdown table whose header line starts so, as lists of cells."""
+    lines = README[README.index(header) :].splitlines()[2:]
+    rows = []
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+NAMES = ["elements", "steps", "final_length", "final_radius", "back_face_deflection"]
+RUNS = table("| command | elements |")
+
+
+def test_the_users_own_case_runs_as_printed(tmp_path):
+    (program,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    assert len(program.strip().splitlines()) <= 25
+    mesh = box((40.0, 10.0, 10.0), (24, 6, 6))  # millimetres
+    sets = {
+        "bolts": np.flatnonzero(mesh.points[:, 0] == 0.0),
+        "tip": np.flatnonzero((mesh.points[:, 0] == 40.0) & (mesh.points[:, 2] == 0.0)),
+    }
+    meshio.write(tmp_path / "bracket.inp", meshio.Mesh(mesh.points, {"hexahedron": mesh.hexes}, point_sets=sets))
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    sag, error = re.fullmatch(r"(\S+) mm\nenergy error (\S+)\n", done.stdout).groups()
+    assert float(error) < 0.01
+    assert 0.0 < abs(float(sag)) < 1.0
+    assert json.loads((tmp_path / "runs/bracket/summary.json").read_text())["completed"]
+
+
+@pytest.mark.parametrize("row", RUNS, ids=[row[0].strip("`")[:60] for row in RUNS])
+def test_reference_runs_give_the_printed_numbers(tmp_path, row):
+    module, *options = shlex.split(row[0].strip("`").replace("LONG", LONG))
+    folder = tmp_path / "run"
+    quick = ["--quiet", "--no-picture", "--no-fields", "--threads", "1", "--output", str(folder)]
+    import_module(module).main([*options, *quick])
+    summary = json.loads((folder / "summary.json").read_text())
+    for name, printed in zip(NAMES, row[1:], strict=True):
+        if not printed:
+            continue
+        if name == "steps":  # an ulp elsewhere can add a step
+            assert summary["steps"] == pytest.approx(int(printed), rel=0.02)
+        elif name == "elements":
+            assert summary["elements"] == int(printed)
+        else:
+            assert summary[name] * 1e3 == pytest.approx(float(printed), rel=1e-3), name
+    assert summary["max_energy_error"] < 0.01
+    assert summary["hourglass_energy_ratio"] < 0.05
+
+
+def test_files_that_readme_names_exist():
+    for name in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / name).exists(), name
+    for name in re.findall(r"`((?:fem|constitutive|cases|learning|tests)/[\w/.]*)`", README):
+        assert (ROOT / name).exists(), name
+    for line in README[README.index("cases/taylor_anvil.py     ") :].split("```")[0].splitlines():
+        for name in re.findall(r"\b(?:fem|constitutive|cases)/\w+\.py", line):
+            assert (ROOT / name).exists(), name
+
+
+def test_materials_that_readme_names_ship():
+    for row in table("| name | law |"):
+        for name in re.findall(r"`(\w+)`", row[0]):
+            assert (ROOT / "constitutive" / "materials" / f"{name}.toml").exists(), name
