@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 
 from constitutive.crystal_rates import (
-    EQUIVALENT,
     FIRST_SLIP,
     GROWTH,
     LANES,
@@ -25,13 +24,14 @@ from constitutive.crystal_rates import (
     SIGN,
     SLIP_ROW,
     TWIN_ROW,
-    WORK,
     Scratch,
+    load_lattice,
     make_scratch,
     rates,
     row_start,
 )
-from constitutive.jit import njit
+from constitutive.jit import inline, njit
+from constitutive.tensor import adjugate
 
 DONE, STUCK = 0, 3
 DAMPING = 2.0 / 13.0  # of the cited method
@@ -147,27 +147,49 @@ def _combine(n, cy, ca, cb, cf, c0, y, ya, yb, f, f0):
         yb[i] = cy * y[i] + ca * ya[i] + cb * yb[i] + cf * f[i] + c0 * f0[i]
 
 
+@inline
+def _difference(row, g, h, y, y1, f0, f1):
+    """Error estimate of one unknown (eq. 2.10 of the cited paper)."""
+    i = row * _L + g
+    return 0.8 * (y[i] - y1[i]) + 0.4 * h * (f0[i] + f1[i])
+
+
 @njit
-def _error(lanes, h, first_twin, last, y, y1, f0, f1, w):
-    """Estimated error of the grains over their elastic strain, root mean squares both; NaN where anything is."""
-    error, strain = SIGN, GROWTH  # rows free for the sums; the rows METRIC hold Ce at the end of the substep
-    for g in range(lanes):
+def _strain_error(lanes, h, y, y1, f0, f1, w):
+    """Squares of the error of P as a strain, |P^-1 dP|^2, to row SIGN; of elastic strain, dev Ce / 2, to GROWTH."""
+    for g in range(_L):
+        P = load_lattice(y1, 0, g)
+        A = adjugate(P)  # P^-1, as det P = 1
+        total = 0.0
+        for j in range(3):
+            d0 = _difference(j, g, h, y, y1, f0, f1)
+            d1 = _difference(3 + j, g, h, y, y1, f0, f1)
+            d2 = _difference(6 + j, g, h, y, y1, f0, f1)
+            e0 = A[0] * d0 + A[1] * d1 + A[2] * d2
+            e1 = A[3] * d0 + A[4] * d1 + A[5] * d2
+            e2 = A[6] * d0 + A[7] * d1 + A[8] * d2
+            total += e0 * e0 + e1 * e1 + e2 * e2
+        w[SIGN * _L + g] = total
         c0, c1, c2 = w[METRIC * _L + g], w[(METRIC + 1) * _L + g], w[(METRIC + 2) * _L + g]
         c3, c4, c5 = w[(METRIC + 3) * _L + g], w[(METRIC + 4) * _L + g], w[(METRIC + 5) * _L + g]
         shears = c3 * c3 + c4 * c4 + c5 * c5
         stretches = (c0 - c1) * (c0 - c1) + (c1 - c2) * (c1 - c2) + (c2 - c0) * (c2 - c0)
-        w[strain * _L + g] = 0.5 * shears + stretches / 12.0  # |dev Ce / 2|^2
-        w[error * _L + g] = 0.0
-    for row in range(last):
-        scale = TWIN_WEIGHT if row >= first_twin else 0.0 if row in (EQUIVALENT, WORK) else 1.0
-        i = row_start(row)
+        w[GROWTH * _L + g] = 0.5 * shears + stretches / 12.0
+
+
+@njit
+def _error(lanes, h, first_twin, last, y, y1, f0, f1, w):
+    """Estimated error of the grains over their elastic strain, root mean squares both; NaN where anything is."""
+    _strain_error(lanes, h, y, y1, f0, f1, w)
+    for row in range(FIRST_SLIP, last):
+        i, scale = row_start(row), TWIN_WEIGHT if row >= first_twin else 1.0
         for g in range(lanes):
             e = scale * (0.8 * (y[i + g] - y1[i + g]) + 0.4 * h * (f0[i + g] + f1[i + g]))
-            w[error * _L + g] += e * e
+            w[SIGN * _L + g] += e * e
     errors = strains = 0.0
     for g in range(lanes):
-        errors += w[error * _L + g]
-        strains += w[strain * _L + g]
+        errors += w[SIGN * _L + g]
+        strains += w[GROWTH * _L + g]
     return np.sqrt(errors / (strains + lanes * SMALLEST_STRAIN**2))
 
 
