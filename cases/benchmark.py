@@ -1,0 +1,103 @@
+"""Benchmark: time per element and step of the solver, over mesh sizes and threads.
+
+A block of steel-like metal flies against a wall with a wavy velocity, so that points yield and unload. Each size is warmed up, then
+timed in repeated batches of steps; the table shows the median batch, its share for the law, the spread (largest over
+smallest batch), and the memory of the solver's arrays. Machines are noisy: compare figures of one run.
+"""
+
+import json
+import platform
+import time
+from pathlib import Path
+
+import numba
+import numpy as np
+
+from cases.impact import number_at_least
+from cases.options import add_material_options, chosen_material, command_parser, user_errors
+from fem.contact import plane
+from fem.meshing import box
+from fem.model import ELEMENTS, Model
+from fem.run import MOST_THREADS
+from fem.solver import Solver
+
+REPEATS, WARM_UP = 7, 5
+SPACING = 1e-4  # m, edge of an element
+
+
+def parser():
+    """Options of the command."""
+    made = command_parser(
+        "benchmark", __doc__, "python -m cases.benchmark --law j2 --elements 3000 30000 --threads 1 2"
+    )
+    add_material_options(made)
+    whole = number_at_least(1, int)
+    made.add_argument("--element", choices=ELEMENTS, default="hex8r", help="element type")
+    made.add_argument("--elements", type=whole, nargs="+", default=[3_000, 30_000, 300_000], help="mesh sizes, about")
+    made.add_argument("--threads", type=whole, nargs="+", default=list(range(1, MOST_THREADS + 1)), help="threads")
+    made.add_argument("--json", metavar="FILE", help="write the figures into this file as well")
+    return made
+
+
+def block(law, element: str, elements: int) -> Model:
+    """A block of about so many elements, three times as long as wide, on a wall."""
+    across = max(2, round((elements / 3) ** (1 / 3)))
+    mesh = box((across * SPACING, across * SPACING, 3 * across * SPACING), (across, across, 3 * across))
+    model = Model(mesh, law, element).contact(plane(), nodes="z_min")
+    phase = 2 * np.pi * mesh.points / np.ptp(mesh.points[:, 2])
+    model.velocity[:] = 100.0 * np.sin(phase[:, [2, 0, 1]] * [3, 2, 2]) - [0, 0, 100.0]
+    return model
+
+
+def measure(model: Model, threads: int) -> dict[str, float]:
+    """Median time per element and step, s, and what belongs to it."""
+    numba.set_num_threads(threads)
+    solver = Solver(model, threads)
+    count = len(model.mesh.hexes)
+    steps = int(np.clip(400_000 // count, 2, 100))
+    for _ in range(WARM_UP):
+        solver.step(solver.stable_step())
+    solver.elements.law_time[:] = 0.0
+    batches = []
+    for _ in range(REPEATS):
+        begin = time.perf_counter()
+        for _ in range(steps):
+            solver.step(solver.stable_step())
+        batches.append((time.perf_counter() - begin) / steps / count)
+    law = solver.elements.law_time.sum() / (REPEATS * steps * count * threads)
+    return {
+        "elements": count,
+        "threads": threads,
+        "time_per_element_step": float(np.median(batches)),
+        "law": float(law),
+        "spread": max(batches) / min(batches),
+        "memory": solver.elements.memory,
+    }
+
+
+@user_errors
+def main(arguments: list[str] | None = None) -> None:
+    """Measure and print a Markdown table."""
+    options = parser().parse_args(arguments)
+    law = chosen_material(options).law
+    print(f"{options.element}, {law.name}, float64, {platform.processor() or platform.machine()}, "
+          f"numba {numba.__version__}; warm-up {WARM_UP} steps, median of {REPEATS} batches")  # fmt: skip
+    print(
+        "| elements | threads | ns per element-step | of it law | spread | memory, MB |\n| --- | --- | --- | --- | --- | --- |"
+    )
+    rows = []
+    for size in options.elements:
+        model = block(law, options.element, size)
+        for threads in options.threads:
+            rows.append(row := measure(model, min(threads, MOST_THREADS)))
+            print(
+                f"| {row['elements']} | {row['threads']} | {row['time_per_element_step'] * 1e9:.1f} | {row['law'] * 1e9:.1f} "
+                f"| {row['spread']:.2f} | {row['memory'] / 1e6:.0f} |",
+                flush=True,
+            )
+    if options.json:
+        Path(options.json).write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
