@@ -90,7 +90,7 @@ def row_start(row):
 
 
 @inline
-def _load9(a, row, g):
+def load_lattice(a, row, g):
     return (
         a[row * _L + g],
         a[(row + 1) * _L + g],
@@ -109,7 +109,7 @@ def _elastic_metric(lanes, C, y, w):
     """Rows METRIC and MIXED: Ce = P^T C P; C is a 6-tuple."""
     C0, C1, C2, C3, C4, C5 = C
     for g in range(_L):
-        P = _load9(y, 0, g)
+        P = load_lattice(y, 0, g)
         a0 = C0 * P[0] + C3 * P[3] + C5 * P[6]
         a1 = C3 * P[0] + C1 * P[3] + C4 * P[6]
         a2 = C5 * P[0] + C4 * P[3] + C2 * P[6]
@@ -286,7 +286,7 @@ def _add_twin(lanes, b, row, twin, y, f, w):
     T0, T1, T2, T3, T4 = twin[t + 3], twin[t + 4], twin[t + 5], twin[t + 6], twin[t + 7]
     T5, T6, T7, T8 = twin[t + 8], twin[t + 9], twin[t + 10], twin[t + 11]
     for g in range(_L):
-        N = _load9(w, SLIPPING, g)
+        N = load_lattice(w, SLIPPING, g)
         u0 = N[0] * n0 + N[1] * n1 + N[2] * n2
         u1 = N[3] * n0 + N[4] * n1 + N[5] * n2
         u2 = N[6] * n0 + N[7] * n1 + N[8] * n2
@@ -312,7 +312,7 @@ def _add_twin(lanes, b, row, twin, y, f, w):
 def _flow(lanes, G, y, f, w):
     """P' = -P L_in, and the rates of equivalent plastic strain and plastic work."""
     for g in range(_L):
-        P, L = _load9(y, 0, g), _load9(w, VELOCITY, g)
+        P, L = load_lattice(y, 0, g), load_lattice(w, VELOCITY, g)
         f[0 * _L + g] = -(P[0] * L[0] + P[1] * L[3] + P[2] * L[6])
         f[1 * _L + g] = -(P[0] * L[1] + P[1] * L[4] + P[2] * L[7])
         f[2 * _L + g] = -(P[0] * L[2] + P[1] * L[5] + P[2] * L[8])
