@@ -1,6 +1,6 @@
 """Benchmark: time per element and step of the solver, over mesh sizes and threads.
 
-A block of steel-like metal flies against a wall with a wavy velocity, so that points yield and unload. Each size is warmed up, then
+A block of metal flies against a wall with a wavy velocity, so that points yield and unload. Each size is warmed up, then
 timed in repeated batches of steps; the table shows the median batch, its share for the law, the spread (largest over
 smallest batch), and the memory of the solver's arrays. Machines are noisy: compare figures of one run.
 """
@@ -82,19 +82,18 @@ def main(arguments: list[str] | None = None) -> None:
     law = chosen_material(options).law
     print(f"{options.element}, {law.name}, float64, {platform.processor() or platform.machine()}, "
           f"numba {numba.__version__}; warm-up {WARM_UP} steps, median of {REPEATS} batches")  # fmt: skip
-    print(
-        "| elements | threads | ns per element-step | of it law | spread | memory, MB |\n| --- | --- | --- | --- | --- | --- |"
-    )
+    print("| elements | threads | ns per element-step | of it law | spread | memory, MB |")
+    print("| --- | --- | --- | --- | --- | --- |")
     rows = []
     for size in options.elements:
         model = block(law, options.element, size)
         for threads in options.threads:
             rows.append(row := measure(model, min(threads, MOST_THREADS)))
+            time_ns, law_ns = (1e9 * row[key] for key in ("time_per_element_step", "law"))
             print(
-                f"| {row['elements']} | {row['threads']} | {row['time_per_element_step'] * 1e9:.1f} | {row['law'] * 1e9:.1f} "
-                f"| {row['spread']:.2f} | {row['memory'] / 1e6:.0f} |",
-                flush=True,
+                f"| {row['elements']} | {row['threads']} | {time_ns:.1f} | {law_ns:.1f} | {row['spread']:.2f} ", end=""
             )
+            print(f"| {row['memory'] / 1e6:.0f} |", flush=True)
     if options.json:
         Path(options.json).write_text(json.dumps(rows, indent=2) + "\n")
 

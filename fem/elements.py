@@ -124,6 +124,15 @@ class Elements:
         F, stress, state = (np.einsum("mp,mp...->m...", weight, values) for values in self.point_values())
         return F, stress, state
 
+    def law_energies(self) -> tuple[float, float] | None:
+        """Stored energy and plastic work of all points by the law's own account, J; None where the law has none."""
+        if self.law.energies is None:
+            return None
+        F, _, state = self.point_values()
+        stored, plastic = self.law.energies(F.reshape(-1, 3, 3), state.reshape(self.count * self.points, -1))
+        volume = self.point_volumes().ravel()
+        return float(stored @ volume), float(plastic @ volume)
+
     def element_values(self, blocks: np.ndarray) -> np.ndarray:
         """Element arrays (n_blocks, c * per_block) as (elements, c)."""
         return element_values(blocks, self.count, self.per_block)[self.place]

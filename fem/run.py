@@ -296,6 +296,9 @@ class _Run:
         }
         if "equivalent_plastic_strain" in fields:
             summary["max_equivalent_plastic_strain"] = float(fields["equivalent_plastic_strain"].max())
+        by_law = solver.elements.law_energies()
+        if by_law is not None:
+            summary["stored_energy"], summary["plastic_work"] = (energy * model.copies for energy in by_law)
         if "outside_envelope" in fields:
             summary["outside_envelope_fraction"] = float(np.mean(fields["outside_envelope"] > 0.0))
         return summary | self.case.finish(solver)

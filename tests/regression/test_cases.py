@@ -77,6 +77,7 @@ def test_a_copper_rod_comes_to_rest_as_a_mushroom(tmp_path, element, velocity):
     assert result["hourglass_energy_ratio"] < 0.05
     assert result["kinetic_energy"] < 0.02 * 0.5 * 8960 * np.pi * 3.2e-3**2 * 32.4e-3 * velocity**2
     assert result["max_equivalent_plastic_strain"] > 1.0
+    assert result["stored_energy"] + result["plastic_work"] == pytest.approx(result["internal_energy"], rel=0.01)
     assert result["final_radius"] > 1.3 * 3.2e-3
 
 
