@@ -36,10 +36,12 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return f"{action.help} (default: %(default)s)"
 
 
-def command_parser(case: str, description: str | None, example: str) -> argparse.ArgumentParser:
-    """A parser for `python -m cases.<case>`; `example` is a whole command line."""
+def command_parser(
+    command: str, description: str | None, example: str, package: str = "cases"
+) -> argparse.ArgumentParser:
+    """A parser for `python -m <package>.<command>`; `example` is a whole command line."""
     return _Parser(
-        prog=f"python -m cases.{case}",
+        prog=f"python -m {package}.{command}",
         description=description,
         epilog=f"example:\n  {example}",
         formatter_class=_HelpFormatter,

@@ -1,0 +1,159 @@
+"""The fine scale's answer to strain paths: one shard of a data set, computed by one thread.
+
+Between two recorded times the law is told U at the ends (or at `substeps` equal parts of the interval), as a solver
+tells it in its steps; what lies between is the law's own reading of a step, straight in C = U^2 for crystals. With
+substeps = 1 the recorded U are thus all that the law has seen, and the data are as exact as the law's integration.
+
+A path on which the law fails is drawn again under the same index, with the next `attempt`; the causes are counted.
+Numbers do not depend on what else is in the shard, or on who computes it.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+
+from constitutive.drive import drive
+from constitutive.law import Law, LawError, law_definition
+from constitutive.tensor import full
+from learning.dataset import shard_indices
+from learning.strain_paths import Sampler, StrainPath, path, random_stream
+
+METRIC = "inelastic_metric"  # the law's field that is stored as Z
+RECORD_BYTES = 64e6  # of states kept at a time, per process
+MOST_ATTEMPTS = 20
+
+
+class FineScaleError(RuntimeError):
+    """The law fails on every path of an index; the message says which, and why."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every shard of a data set has in common. `values` are the numbers of the law, as a material file's."""
+
+    sampler: Sampler
+    seed: int
+    paths: int
+    steps: int
+    substeps: int
+    shard_size: int
+    law: str
+    values: Mapping[str, Any]
+    texture_per_path: bool = False
+
+    def build_law(self, texture_seed: int | None = None) -> Law:
+        """The law, with the material's own texture or a random one."""
+        own = {} if texture_seed is None else {"texture_seed": texture_seed}
+        return law_definition(self.law).build({**self.values, **own})
+
+    def texture_seed(self, index: int, attempt: int) -> int:
+        """Seed of the texture that belongs to a path alone."""
+        return int(random_stream(self.seed, index, attempt, purpose=1).integers(2**63))
+
+
+def compute_shard(task: Task, number: int) -> tuple[int, dict[str, np.ndarray], dict[str, Any]]:
+    """Draw the paths of a shard and drive the law along them; the number, arrays and report of dataset.write_shard.
+
+    Raises FineScaleError, and StrainPathError where no path can be drawn.
+    """
+    begin = time.process_time()
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        answers, failures, redraws = _answers(task, shard_indices(number, task.paths, task.shard_size).tolist())
+    finally:
+        numba.set_num_threads(threads)
+    arrays = {name: np.stack([answers[i][name] for i in sorted(answers)]) for name in next(iter(answers.values()))}
+    report = {"redraws": redraws, "failures": dict(failures), "processor_seconds": time.process_time() - begin}
+    return number, arrays, report
+
+
+def _answers(task: Task, waiting: list[int]) -> tuple[dict[int, dict[str, np.ndarray]], Counter, int]:
+    """The answer to each path by index, the failures of the law by cause, and the paths that the sampler redrew."""
+    answers: dict[int, dict[str, np.ndarray]] = {}
+    failures: Counter = Counter()
+    redraws = 0
+    attempts = dict.fromkeys(waiting, 0)
+    law = None if task.texture_per_path else task.build_law()
+    while waiting:
+        drawn = {i: path(task.sampler, task.seed, i, task.steps, attempts[i]) for i in waiting}
+        redraws += sum(p.redraws for p in drawn.values())
+        for group in _groups(drawn, apart=law is None):
+            answered = _answer_group(task, law, [(i, attempts[i], drawn[i]) for i in group], failures)
+            answers |= answered
+        waiting = [i for i in waiting if i not in answers]
+        for i in waiting:
+            attempts[i] += 1
+            if attempts[i] == MOST_ATTEMPTS:
+                causes = "; ".join(f"{cause} ({count} times)" for cause, count in failures.most_common())
+                raise FineScaleError(f"law '{task.law}' fails on {MOST_ATTEMPTS} paths of index {i} in a row: {causes}")
+    return answers, failures, redraws
+
+
+def _groups(drawn: dict[int, StrainPath], apart: bool) -> list[list[int]]:
+    """Indices of paths that share their times, and so can fill a law's blocks together; each alone where `apart`."""
+    if apart:
+        return [[i] for i in drawn]
+    groups: dict[bytes, list[int]] = {}
+    for i, p in drawn.items():
+        groups.setdefault(p.times.tobytes(), []).append(i)
+    return list(groups.values())
+
+
+def _answer_group(
+    task: Task, law: Law | None, group: list[tuple[int, int, StrainPath]], failures: Counter
+) -> dict[int, dict[str, np.ndarray]]:
+    """Answers to paths (index, attempt, path) that share their times; those on which the law fails are left out."""
+    index, attempt, first = group[0]
+    own = {} if law is not None else {"texture_seed": np.array(task.texture_seed(index, attempt))}
+    used = law if law is not None else task.build_law(int(own["texture_seed"]))
+    try:
+        recorded = follow(used, [p for _, _, p in group], task.substeps)
+    except LawError as error:
+        if len(group) == 1:
+            failures[str(error).rsplit("): ", 1)[-1]] += 1  # the law's reason, without the numbers of this path
+            return {}
+        return {i: a for member in group for i, a in _answer_group(task, law, [member], failures).items()}
+    return {
+        i: {"index": np.array(i), "attempt": np.array(k), "time": first.times, **own}
+        | {name: values[:, n] for name, values in recorded.items()}
+        for n, (i, k, _) in enumerate(group)
+    }
+
+
+def follow(law: Law, paths: list[StrainPath], substeps: int = 1) -> dict[str, np.ndarray]:
+    """Drive a law along n paths that share their m + 1 times, with F = U.
+
+    Returns U (m+1, n, 6), stress (m+1, n, 6) Pa, Z (m+1, n, 6) where the law has it, and its scalar fields (m+1, n).
+    Raises LawError where the law fails.
+    """
+    times = paths[0].times
+    parts = np.arange((len(times) - 1) * substeps + 1) / substeps
+    fine = np.interp(parts, np.arange(len(times)), times)
+    U = np.stack([p.U(fine) for p in paths], axis=1)
+    F = full(U)
+    pieces: list[dict[str, np.ndarray]] = []
+    state = stress = None
+    chunk = max(1, int(RECORD_BYTES / (8 * len(paths) * max(law.state_size, 1)))) * substeps
+    for a in range(0, len(fine) - 1, chunk):
+        b = min(a + chunk, len(fine) - 1)
+        keep = np.arange(0 if a == 0 else substeps, b - a + 1, substeps)
+        history = drive(law, fine[a : b + 1], F[a : b + 1], keep, state, stress)
+        state, stress = history.state, history.stress[-1]
+        pieces.append({"stress": history.stress[keep]} | _fields(law, F[a + keep], history.record))
+    answer = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    return {"U": U[::substeps]} | answer
+
+
+def _fields(law: Law, F: np.ndarray, record: np.ndarray) -> dict[str, np.ndarray]:
+    """Z and scalar fields, (r, n, ...), of states (r, n, k) under F (r, n, 3, 3)."""
+    shape = record.shape[:2]
+    fields = law.output_fields(F.reshape(-1, 3, 3), record.reshape(shape[0] * shape[1], -1))
+    kept = {"Z": fields[METRIC]} if METRIC in fields else {}
+    kept |= {name: values for name, values in fields.items() if values.ndim == 1}
+    return {name: values.reshape(*shape, *values.shape[1:]) for name, values in kept.items()}

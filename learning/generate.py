@@ -1,0 +1,332 @@
+"""Generate a data set: random strain paths, and the stresses that a fine-scale law answers with.
+
+The output folder holds manifest.json and shards of paths (learning/dataset.py). Path number i depends on the sampler
+and (--seed, i) alone, whatever the workers and shards. Killed at any instant, the same command goes on where it was;
+with more --paths it extends the set; with other options it is refused.
+
+The time grids are equal or random from step to step (--grid). Between recorded times the law is told U at the ends
+only, so the recorded path is all that it has seen; with --substeps it follows the smooth curve more closely.
+"""
+
+import argparse
+import os
+import platform
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from cases.options import OptionError, add_material_options, chosen_material, command_parser, positive, user_errors
+from constitutive.jit import source_hash
+from constitutive.material import Material
+from learning.dataset import (
+    MANIFEST,
+    TEMPORARY,
+    read_manifest,
+    read_report,
+    shard_count,
+    shard_indices,
+    write_manifest,
+    write_shard,
+)
+from learning.fine_scale import Task, compute_shard
+from learning.strain_paths import GRIDS, SAMPLERS, ImpactSampler, PaperSampler, Sampler
+
+DEFAULT_LAW = "taylor"
+SHARD_SIZE = 64
+IDENTITY = ("sampler", "seed", "steps", "substeps", "shard_size", "law", "material", "texture_per_path")
+LINE_SECONDS = 10.0
+UNITS = {"time": "s", "U": "1", "stress": "Pa, Cauchy stress for F = U, tension positive", "Z": "1"}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    made = command_parser(
+        "generate",
+        __doc__,
+        "python -m learning.generate --material magnesium_liu2022 --law taylor --set tolerance=1e-3 --sampler impact "
+        "--paths 2000 --steps 200 --seed 1 --workers 2 --output data/impact",
+        package="learning",
+    )
+    made.add_argument("--sampler", choices=SAMPLERS, default="impact", help="kind of strain paths")
+    made.add_argument("--paths", type=_count, default=2000, help="number of paths")
+    made.add_argument("--steps", type=_count, default=200, help="recorded steps of a path")
+    made.add_argument("--seed", type=_natural, default=1, help="seed of everything random")
+    made.add_argument("--output", metavar="DIR", required=True, help="folder to write, or to go on with")
+    made.add_argument("--workers", type=_count, default=os.cpu_count(), help="processes, one thread each")
+    made.add_argument("--dask", metavar="ADDRESS", help="run on this dask.distributed scheduler (tcp://host:8786)")
+    made.add_argument("--substeps", type=_count, default=1, help="steps of the law to a recorded step")
+    made.add_argument("--grid", choices=GRIDS, help=f"recorded times (default: {_grids()})")
+    made.add_argument(
+        "--strain",
+        type=positive,
+        help=f"impact: largest equivalent log strain (default: {ImpactSampler.strain}); "
+        f"paper: U_max (default: {PaperSampler.u_max})",
+    )
+    made.add_argument(
+        "--end-time",
+        type=positive,
+        help=f"duration of a path, s; impact: its median (default: {ImpactSampler.duration:g})",
+    )
+    made.add_argument("--fixed-intervals", action="store_true", help="paper: intervals of equal length")
+    made.add_argument(
+        "--texture-per-path", action="store_true", help="a fresh random texture for each path, for the isotropic limit"
+    )
+    made.add_argument("--shard-size", type=_count, default=SHARD_SIZE, help="paths in a file, and in a task")
+    add_material_options(made)
+    return made
+
+
+def _grids() -> str:
+    return ", ".join(f"{name} {sampler().grid}" for name, sampler in SAMPLERS.items())
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+_count.__name__ = _natural.__name__ = "whole number"
+
+
+def chosen_sampler(options: argparse.Namespace) -> Sampler:
+    """The sampler with its options. Raises OptionError."""
+    given = {"grid": options.grid, "duration": options.end_time}
+    if options.sampler == "paper":
+        given |= {"u_max": options.strain, "random_intervals": False if options.fixed_intervals else None}
+    else:
+        if options.fixed_intervals:
+            raise OptionError("--fixed-intervals is an option of --sampler paper")
+        given["strain"] = options.strain
+    return replace(SAMPLERS[options.sampler](), **{key: value for key, value in given.items() if value is not None})
+
+
+def chosen_task(options: argparse.Namespace) -> tuple[Task, Material]:
+    """What to compute. Raises OptionError and LawError."""
+    if options.law is None and options.material is None:
+        options.law = DEFAULT_LAW
+    material = chosen_material(options)
+    if options.texture_per_path and ("texture_seed" not in material.values or material.values.get("texture_file")):
+        raise OptionError(
+            f"--texture-per-path: '{material.name}' with law '{material.law.name}' has no random texture "
+            "(texture_seed, and no texture_file)"
+        )
+    task = Task(
+        sampler=chosen_sampler(options),
+        seed=options.seed,
+        paths=options.paths,
+        steps=options.steps,
+        substeps=options.substeps,
+        shard_size=options.shard_size,
+        law=material.law.name,
+        values=dict(material.values),
+        texture_per_path=options.texture_per_path,
+    )
+    return task, material
+
+
+def new_manifest(task: Task, material: Material) -> dict[str, Any]:
+    """The manifest of a set of which nothing is there yet."""
+    return {
+        "complete": False,
+        "sampler": {"name": task.sampler.name, **asdict(task.sampler)},
+        "seed": task.seed,
+        "paths": task.paths,
+        "steps": task.steps,
+        "substeps": task.substeps,
+        "shard_size": task.shard_size,
+        "law": task.law,
+        "material": material.to_toml(),
+        "texture_per_path": task.texture_per_path,
+        "units": UNITS | {s.name: s.unit for s in material.law.states if s.components == 1},
+        "sessions": [],
+    }
+
+
+def open_folder(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+    """The manifest to go on with, `wanted` in a new folder. Raises OptionError, DataSetError and OSError."""
+    if not (folder / MANIFEST).exists():
+        if folder.is_dir() and any(path.suffix != TEMPORARY for path in folder.iterdir()):
+            raise OptionError(f"{folder} is not empty and not a data set: name another folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        return wanted
+    found = read_manifest(folder)
+    for key in IDENTITY:
+        if found.get(key) != wanted[key]:
+            raise OptionError(f"{folder} was begun with {_difference(key, found.get(key), wanted[key])}")
+    if found["paths"] > wanted["paths"]:
+        raise OptionError(f"{folder} was begun with {found['paths']} paths, not {wanted['paths']}; ask for as many")
+    return found | {"paths": wanted["paths"], "complete": False}
+
+
+def _difference(key: str, found: Any, wanted: Any) -> str:
+    """What differs between the options of two sessions, in a few words."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        part = next(k for k in wanted if found.get(k) != wanted[k])
+        key, found, wanted = f"{key} {part}", found.get(part), wanted[part]
+    elif isinstance(found, str) and "\n" in found:
+        pairs = zip(found.splitlines(), str(wanted).splitlines(), strict=False)
+        found, wanted = next(((a, b) for a, b in pairs if a != b), ("another", "this one"))
+    return f"another {key} ({found}, not {wanted}): give the same options, or name another folder"
+
+
+def session(task: Task, options: argparse.Namespace, arguments: list[str]) -> dict[str, Any]:
+    """The record of this start of the command."""
+    packages = ("numpy", "scipy", "numba")
+    return {
+        "command": shlex.join(["python", "-m", "learning.generate", *arguments]),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "workers": f"dask {options.dask}" if options.dask else options.workers,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+        "source_hash": source_hash(),
+    }
+
+
+def results(task: Task, numbers: list[int], options: argparse.Namespace) -> Iterator[tuple]:
+    """Computed shards, as they come."""
+    if options.dask:
+        yield from _on_dask(task, numbers, options.dask)
+        return
+    try:
+        from joblib import Parallel, delayed
+    except ImportError:
+        raise OptionError("joblib is needed to generate data: pip install 'multiscale-impact[train]'") from None
+    pool = Parallel(n_jobs=min(options.workers, len(numbers)), backend="loky", return_as="generator_unordered")
+    yield from pool(delayed(compute_shard)(task, number) for number in numbers)
+
+
+def _on_dask(task: Task, numbers: list[int], address: str) -> Iterator[tuple]:
+    """Computed shards of a dask.distributed cluster, whose workers must have this project installed.
+
+    Give the workers one thread each (--nthreads 1); files are written here, no shared disk is needed.
+    """
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        raise OptionError("--dask needs dask: pip install 'dask[distributed]'") from None
+    try:
+        client = Client(address, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise OptionError(f"--dask {address}: no scheduler answers there ({error})") from None
+    with client:
+        futures = [client.submit(compute_shard, task, number, pure=False) for number in numbers]
+        for future in as_completed(futures):
+            yield future.result()
+            future.release()
+
+
+class Progress:
+    """Paths done: a bar with ETA on a terminal, a line every LINE_SECONDS elsewhere."""
+
+    def __init__(self, total: int, done: int, quiet: bool):
+        self.total, self.done, self.first, self.quiet = total, done, done, quiet
+        self.begin = self.last = time.monotonic()
+        on_terminal = not quiet and sys.stderr.isatty()
+        self.bar = tqdm(total=total, initial=done, unit="path", file=sys.stderr) if on_terminal else None
+
+    def add(self, paths: int) -> None:
+        """Show that so many more paths are done."""
+        self.done += paths
+        now = time.monotonic()
+        if self.bar is not None:
+            self.bar.update(paths)
+        elif not self.quiet and (now - self.last >= LINE_SECONDS or self.done == self.total):
+            rate = (self.done - self.first) / max(now - self.begin, 1e-9)
+            left = (self.total - self.done) / rate
+            line = f"{self.done} of {self.total} paths  {rate:.1f} per s  ETA {left:.0f} s"
+            print(line, file=sys.stderr, flush=True)
+            self.last = now
+
+    def close(self) -> None:
+        """End the bar."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+def summary(task: Task, reports: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """What the reports of all shards amount to, whichever sessions computed them."""
+    failures: Counter = Counter()
+    for report in reports.values():
+        failures.update(report["failures"])
+    redraws = sum(report["redraws"] for report in reports.values())
+    seconds = sum(report["processor_seconds"] for report in reports.values())
+    drawn = task.paths + redraws + sum(failures.values())
+    return {
+        "redraws": {"sampler": redraws, "law_failures": dict(failures), "rate": 1.0 - task.paths / drawn},
+        "throughput": {
+            "processor_seconds": seconds,
+            "paths_per_processor_second": task.paths / seconds,
+            "processor_seconds_per_step": seconds / (task.paths * task.steps * task.substeps),
+        },
+    }
+
+
+def generate(task: Task, manifest: dict[str, Any], folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Compute and write what is missing; the complete manifest."""
+    indices = [shard_indices(n, task.paths, task.shard_size) for n in range(shard_count(task.paths, task.shard_size))]
+    found = {number: read_report(folder, number, indices[number]) for number in range(len(indices))}
+    reports = {number: report for number, report in found.items() if report is not None}
+    missing = [number for number in found if number not in reports]
+    for leftover in folder.glob(f"*{TEMPORARY}"):
+        leftover.unlink()
+    write_manifest(folder, manifest)
+    begin = time.monotonic()
+    progress = Progress(task.paths, sum(len(indices[number]) for number in reports), options.quiet)
+    try:
+        for number, arrays, report in results(task, missing, options) if missing else ():
+            write_shard(folder, number, arrays, report)
+            reports[number] = report
+            progress.add(len(indices[number]))
+    finally:
+        progress.close()
+    manifest["sessions"][-1] |= {
+        "paths": sum(len(indices[number]) for number in missing),
+        "wall_seconds": time.monotonic() - begin,
+    }
+    manifest |= {"complete": True} | summary(task, reports)
+    write_manifest(folder, manifest)
+    return manifest
+
+
+@user_errors
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parser().parse_args(arguments)
+    task, material = chosen_task(options)
+    folder = Path(options.output)
+    manifest = open_folder(folder, new_manifest(task, material))
+    manifest["sessions"].append(session(task, options, arguments))
+    try:
+        manifest = generate(task, manifest, folder, options)
+    except KeyboardInterrupt:
+        print(f"interrupted: what is in {folder} stays; the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
+    if not options.quiet:
+        here, all_of_it = manifest["sessions"][-1], manifest["throughput"]
+        print(f"{task.paths} paths of {task.steps} steps in {folder}, {here['paths']} of them made now")
+        print(f"{'wall time':32s} {here['wall_seconds']:.1f} s")
+        print(f"{'paths per processor second':32s} {all_of_it['paths_per_processor_second']:.3g}")
+        print(f"{'drawn again':32s} {100 * manifest['redraws']['rate']:.2g} % of all draws")
+
+
+if __name__ == "__main__":
+    main()
