@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cases import crystal_plots
 from cases.options import (
     OptionError,
     add_material_options,
@@ -55,7 +56,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--steps", type=_steps, default=200, help="number of steps")
     made.add_argument("--output", metavar="FILE.csv", default="material_point.csv", help="file to write")
     made.add_argument("--picture", metavar="FILE.png", help="draw the stresses into this file as well")
-    made.add_argument("--overwrite", action="store_true", help="replace the output and the picture where they exist")
+    made.add_argument(
+        "--pictures",
+        metavar="FOLDER",
+        help="crystals: stress-strain curves, slip and twin activity and pole figures into this folder as well",
+    )
+    made.add_argument("--overwrite", action="store_true", help="replace the output and the pictures where they exist")
     add_material_options(made)
     return made
 
@@ -147,7 +153,7 @@ def write(path: Path, history: History, fields: dict[str, np.ndarray]) -> None:
     table = np.column_stack([history.times, history.stress[:, 0], *fields.values()])
     names = ["t", *STRESSES, *fields]
     lines = [",".join(names), *(",".join(map(repr, row)) for row in table.tolist())]
-    units = {"t": "s"} | dict.fromkeys(STRESSES, "Pa, Cauchy stress, tension positive")
+    units = {"t": "s"} | dict.fromkeys(STRESSES, "Pa, Cauchy stress, tension positive") | dict.fromkeys(fields, "1")
     units |= {state.name: state.unit for state in history.law.states if state.name in fields}
     for target, text in ((path.with_suffix(".units.json"), json.dumps(units, indent=2)), (path, "\n".join(lines))):
         temporary = target.with_name(target.name + ".writing")
@@ -186,7 +192,11 @@ def main(arguments: list[str] | None = None) -> None:
             raise OptionError(f"{target.parent} is not a folder: make it, or name another place for {target.name}")
     if options.picture and Path(options.picture).suffix != ".png":
         raise OptionError(f"--picture {options.picture}: the name must end in .png")
+    if options.pictures and Path(options.pictures).exists() and not options.overwrite:
+        raise OptionError(f"{options.pictures} exists: name another folder, or add --overwrite to replace pictures")
     material = chosen_material(options)
+    if options.pictures and not crystal_plots.is_crystal(material.law):
+        raise OptionError(f"--pictures shows crystals, and law '{material.law.name}' has none: use --law taylor")
     times, F = chosen_path(options)
     if len(times) * material.law.state_size > 2e8:
         raise OptionError(f"{len(times)} steps of law '{material.law.name}' do not fit in memory: use fewer steps")
@@ -195,6 +205,8 @@ def main(arguments: list[str] | None = None) -> None:
     write(output, history, fields)
     if options.picture:
         draw(Path(options.picture), history, f"{material.name}, {material.law.name}, {options.path}")
+    if options.pictures:
+        crystal_plots.draw_all(Path(options.pictures), material, history)
     if not options.quiet:
         print(f"{len(times) - 1} steps to {times[-1]:g} s with law {material.law.name}, {material.name}")
         print(f"{'von Mises stress, largest':32s} {von_mises(history.stress[:, 0]).max():.6g} Pa")
