@@ -1,8 +1,8 @@
 """Benchmark: time per element and step of the solver, over mesh sizes and threads.
 
-A block of metal flies against a wall with a wavy velocity, so that points yield and unload. Each size is warmed up, then
-timed in repeated batches of steps; the table shows the median batch, its share for the law, the spread (largest over
-smallest batch), and the memory of the solver's arrays. Machines are noisy: compare figures of one run.
+A block of metal flies against a wall with a wavy velocity, so that points yield and unload. Each size is warmed up,
+then timed in repeated batches of steps; the table shows the median batch, its share for the law, the spread (largest
+over smallest), and the memory of the solver's arrays. Machines are noisy: compare figures of one run.
 """
 
 import json

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cases.options import add_material_options, chosen_material, positive
-from constitutive.material import Material
+from constitutive.material import Material, load_material
 from fem.elements import Controls
 from fem.model import CONTACTS, ELEMENTS, Model
 from fem.output import cell_fields
@@ -22,7 +22,7 @@ HOURGLASS = {
     "stiffness": {"hourglass_viscosity": 0.0, "hourglass_stiffness": 0.004},
 }
 # Options that may change when a run is continued: they do not decide the result.
-FREE = ("threads", "quiet", "restart", "overwrite", "output", "no_picture", "checkpoint_seconds")
+FREE = ("threads", "quiet", "restart", "overwrite", "output", "no_picture", "checkpoint_seconds", "end_time")
 
 
 def number_at_least(least: float, kind: type = float) -> Callable[[str], Any]:
@@ -53,7 +53,9 @@ def add_impact_options(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--frames", type=number_at_least(1, int), default=20, help="field frames to write")
     parser.add_argument("--threads", type=number_at_least(1, int), default=MOST_THREADS, help="threads of the solver")
     parser.add_argument("--output", default=f"runs/{name}", help="run folder")
-    parser.add_argument("--restart", action="store_true", help="go on from the checkpoint in the run folder")
+    parser.add_argument(
+        "--restart", action="store_true", help="go on from the checkpoint in the run folder, also to a later --end-time"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the run that is in the run folder")
     parser.add_argument(
         "--checkpoint-seconds", type=number_at_least(0.0), default=30.0, help="wall time between checkpoints, s"
@@ -79,7 +81,6 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argpa
         if key not in FREE and getattr(options, key, value) != value:
             given = f"--{key.replace('_', '-')}"
             raise RunError(f"{folder} was begun with {given} {value}: leave {given} out, or begin another run")
-    options.material, options.set, options.law = str(folder / "material.toml"), [], None
     return options
 
 
@@ -90,7 +91,7 @@ def run_case(
     finish: Callable[[Solver], dict[str, float]],
 ) -> dict[str, Any]:
     """Build and run a case into its folder; `finish` gives the case's own summary keys. Returns the summary."""
-    material = chosen_material(options)
+    material = _material(options)
     model, monitors = build(material, Controls(**HOURGLASS[options.hourglass]))
     _announce(model, options)
     settings = Settings(
@@ -109,6 +110,12 @@ def run_case(
     if not options.quiet:
         _report(result.summary, options.output)
     return result.summary
+
+
+def _material(options: argparse.Namespace) -> Material:
+    """The chosen material; for a restart, the one that the run began with, whatever became of its file."""
+    begun = Path(options.output) / "material.toml"
+    return load_material(begun) if options.restart and begun.exists() else chosen_material(options)
 
 
 def _inputs(options: argparse.Namespace, material: Material) -> dict[str, str]:

@@ -1,11 +1,12 @@
 """The history of a run: one row of numbers per recorded time, kept in memory and in `history.csv`."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+from fem.output import replace_file
 
 UNITS = {
     "time": "s",
@@ -55,9 +56,7 @@ class History:
     def _rewrite(self) -> None:
         if self.path is None:
             return
-        temporary = self.path.with_suffix(".writing")
-        temporary.write_text(",".join(self.names) + "\n" + "".join(_line(row) for row in self.rows))
-        os.replace(temporary, self.path)
+        replace_file(self.path, [(",".join(self.names) + "\n" + "".join(map(_line, self.rows))).encode()])
 
 
 def _line(values: Sequence[float]) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 from fem.checkpoint import NAME, PREVIOUS, TEMPORARY, read_checkpoint, write_checkpoint
 from fem.history import History
 from fem.model import Model
-from fem.output import FieldWriter, cell_fields, field_units
+from fem.output import FieldWriter, cell_fields, field_units, replace_file
 from fem.progress import Progress
 from fem.solver import Solver
 
@@ -65,7 +65,8 @@ class Result:
 class Settings:
     """How to run, none of which changes the physics.
 
-    `records` rows of history and `frames` field frames are spread evenly over the run; a checkpoint is written every
+    `records` rows of history and `frames` field frames are spread evenly over the run (a run continued to a later end
+    keeps the intervals that it began with); a checkpoint is written every
     `checkpoint_seconds` of wall time, at the start and at the end.
     """
 
@@ -147,6 +148,7 @@ class _Run:
             (*COLUMNS, *monitors), folder, {name: monitor.unit for name, monitor in monitors.items()}
         )
         self.frames = 0
+        self.record_interval, self.frame_interval = end_time / settings.records, end_time / max(settings.frames, 1)
         self.impulse_before = np.zeros(len(self.solver.accounts))
         self.peaks = {"error": 0.0}
         self.wall_time = 0.0
@@ -154,9 +156,9 @@ class _Run:
         if checkpoint is not None:
             self._resume(*checkpoint)
         self.writer = None
-        if folder is not None and checkpoint is None:
+        if folder is not None:
             for file, text in case.files.items():
-                (folder / file).write_text(text)
+                replace_file(folder / file, [text.encode()])
         if folder is not None and settings.fields:
             self.writer = FieldWriter(folder, model.mesh, field_units(model.law))
             self.writer.truncate(self.frames)
@@ -208,10 +210,10 @@ class _Run:
         return Result(summary, self.history, solver, self.folder)
 
     def _record_when_due(self) -> None:
-        done = self.solver.time / self.end_time
-        if done >= len(self.history.rows) / self.settings.records:
+        reached = self.solver.time * (1.0 + 1e-12)
+        if reached >= len(self.history.rows) * self.record_interval:
             self._record()
-        if self.settings.frames and done >= self.frames / self.settings.frames:
+        if self.settings.frames and reached >= self.frames * self.frame_interval:
             self._frame()
 
     def _record(self) -> None:
@@ -248,6 +250,7 @@ class _Run:
             return
         progress = {
             "frames": self.frames,
+            "intervals": [self.record_interval, self.frame_interval],
             "peaks": {name: float(value) for name, value in self.peaks.items()},
             "wall_time": self.wall_time,
             "law_time": float(self.solver.elements.law_time.sum()),
@@ -261,6 +264,7 @@ class _Run:
         self.solver.load(arrays)
         self.solver.elements.law_time[0] = progress["law_time"]
         self.frames, self.peaks, self.wall_time = progress["frames"], progress["peaks"], progress["wall_time"]
+        self.record_interval, self.frame_interval = progress["intervals"]
 
     def _summary(self, startup: float) -> dict[str, Any]:
         solver, model = self.solver, self.model
@@ -305,9 +309,7 @@ class _Run:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".writing")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(temporary, path)
+    replace_file(path, [(json.dumps(content, indent=2) + "\n").encode()])
 
 
 def _age() -> float:

@@ -127,6 +127,20 @@ def test_a_finished_run_can_be_restarted_without_change(unbroken):
     assert (unbroken / "history.csv").read_bytes() == before
 
 
+def test_a_finished_run_goes_on_to_a_later_end(tmp_path):
+    folder = tmp_path / "run"
+    options = ["--checkpoint-seconds", "100", "--frames", "4", "--end-time"]
+    subprocess.run(command(folder, *options, "2e-6"), env=environment(), check=True, capture_output=True, timeout=60)
+    subprocess.run(
+        command(folder, *options, "3e-6", "--restart"), env=environment(), check=True, capture_output=True, timeout=60
+    )
+    assert json.loads((folder / "summary.json").read_text())["end_time"] == 3e-6
+    time = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)["time"]
+    assert time[-1] == 3e-6
+    assert (np.diff(time) > 0.0).all()
+    assert len(list((folder / "fields").glob("*.vtu"))) == 7  # the interval of the first run goes on
+
+
 def test_damaged_checkpoint_falls_back_to_the_one_before(unbroken, tmp_path):
     import shutil
 
