@@ -27,7 +27,7 @@ HEADER = ("law", "name", "source")
 DEFAULTS = {
     "neo_hookean": "elastic_steel",
     "j2": "copper_j2",
-    "johnson_cook": "ofhc_copper",
+    "johnson_cook": "magnesium_empirical",
     "taylor": "magnesium_liu2022",
     "crystal": "magnesium_liu2022",
 }

@@ -129,15 +129,14 @@ def test_single_crystal_against_the_textbook(angles):
 
 @pytest.mark.parametrize("rate", [1e3, 1e4, 1e5, 1e6])
 def test_accuracy_of_the_integration(rate):
-    """Within 0.5 % of 20 times finer steps; a grain whose variants all but tie may end with another: 2 of 128."""
-    law, accurate = magnesium(grains=128).law, magnesium(grains=128, tolerance=2e-3).law
+    """Within 0.5 % of 20 times finer steps (SPEC section 5)."""
+    law, accurate = magnesium(grains=128).law, magnesium(grains=128, tolerance=5e-4).law
     kinds = ("monotonic", "reversal", "hold")
     e = np.stack([programme(kind) for kind in kinds], axis=1)[..., None, None] * rate * 60 * DT * OBLIQUE
     F = stretch(e)
     got, exact = run(law, F).stress, run(accurate, finer(F, 20), DT / 20).stress[::20]
     error = np.linalg.norm(got - exact, axis=(0, 2)) / np.linalg.norm(exact, axis=(0, 2))
-    assert np.median(error) < 0.002
-    assert error.max() < 0.005 + 2.0 / 128
+    assert error.max() < 0.005
 
 
 def test_step_size_invariance():
