@@ -24,7 +24,8 @@ from learning.dataset import shard_indices
 from learning.strain_paths import Sampler, StrainPath, path, random_stream
 
 METRIC = "inelastic_metric"  # the law's field that is stored as Z
-RECORD_BYTES = 64e6  # of states kept at a time, per process
+PIECE = 50  # recorded steps of which states are kept at a time
+RECORD_BYTES = 256e6  # of all states kept at a time, per process
 MOST_ATTEMPTS = 20
 
 
@@ -83,9 +84,8 @@ def _answers(task: Task, waiting: list[int]) -> tuple[dict[int, dict[str, np.nda
     while waiting:
         drawn = {i: path(task.sampler, task.seed, i, task.steps, attempts[i]) for i in waiting}
         redraws += sum(p.redraws for p in drawn.values())
-        for group in _groups(drawn, apart=law is None):
-            answered = _answer_group(task, law, [(i, attempts[i], drawn[i]) for i in group], failures)
-            answers |= answered
+        for group in _groups(drawn, law):
+            answers |= _answer_group(task, law, [(i, attempts[i], drawn[i]) for i in group], failures)
         waiting = [i for i in waiting if i not in answers]
         for i in waiting:
             attempts[i] += 1
@@ -95,14 +95,18 @@ def _answers(task: Task, waiting: list[int]) -> tuple[dict[int, dict[str, np.nda
     return answers, failures, redraws
 
 
-def _groups(drawn: dict[int, StrainPath], apart: bool) -> list[list[int]]:
-    """Indices of paths that share their times, and so can fill a law's blocks together; each alone where `apart`."""
-    if apart:
+def _groups(drawn: dict[int, StrainPath], law: Law | None) -> list[list[int]]:
+    """Indices of paths that share their times, and so can fill a law's blocks together, as many as fit in memory.
+
+    Each path is alone where each has a law of its own.
+    """
+    if law is None:
         return [[i] for i in drawn]
-    groups: dict[bytes, list[int]] = {}
+    together: dict[bytes, list[int]] = {}
     for i, p in drawn.items():
-        groups.setdefault(p.times.tobytes(), []).append(i)
-    return list(groups.values())
+        together.setdefault(p.times.tobytes(), []).append(i)
+    most = max(1, int(RECORD_BYTES / (8 * PIECE * max(law.state_size, 1))))
+    return [group[a : a + most] for group in together.values() for a in range(0, len(group), most)]
 
 
 def _answer_group(
@@ -139,9 +143,8 @@ def follow(law: Law, paths: list[StrainPath], substeps: int = 1) -> dict[str, np
     F = full(U)
     pieces: list[dict[str, np.ndarray]] = []
     state = stress = None
-    chunk = max(1, int(RECORD_BYTES / (8 * len(paths) * max(law.state_size, 1)))) * substeps
-    for a in range(0, len(fine) - 1, chunk):
-        b = min(a + chunk, len(fine) - 1)
+    for a in range(0, len(fine) - 1, PIECE * substeps):
+        b = min(a + PIECE * substeps, len(fine) - 1)
         keep = np.arange(0 if a == 0 else substeps, b - a + 1, substeps)
         history = drive(law, fine[a : b + 1], F[a : b + 1], keep, state, stress)
         state, stress = history.state, history.stress[-1]
@@ -151,9 +154,11 @@ def follow(law: Law, paths: list[StrainPath], substeps: int = 1) -> dict[str, np
 
 
 def _fields(law: Law, F: np.ndarray, record: np.ndarray) -> dict[str, np.ndarray]:
-    """Z and scalar fields, (r, n, ...), of states (r, n, k) under F (r, n, 3, 3)."""
-    shape = record.shape[:2]
-    fields = law.output_fields(F.reshape(-1, 3, 3), record.reshape(shape[0] * shape[1], -1))
-    kept = {"Z": fields[METRIC]} if METRIC in fields else {}
-    kept |= {name: values for name, values in fields.items() if values.ndim == 1}
-    return {name: values.reshape(*shape, *values.shape[1:]) for name, values in kept.items()}
+    """Z and scalar fields, (r, n, ...), of states (r, n, k) under F (r, n, 3, 3).
+
+    Path by path: the order of a sum, as in a matrix product, may depend on how many states come together.
+    """
+    paths = [law.output_fields(F[:, i], record[:, i]) for i in range(record.shape[1])]
+    kept = {name: name for name, values in paths[0].items() if values.ndim == 1}
+    kept |= {METRIC: "Z"} if METRIC in paths[0] else {}
+    return {new: np.stack([fields[name] for fields in paths], axis=1) for name, new in kept.items()}

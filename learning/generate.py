@@ -9,6 +9,7 @@ only, so the recorded path is all that it has seen; with --substeps it follows t
 """
 
 import argparse
+import fcntl
 import os
 import platform
 import shlex
@@ -16,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -161,12 +163,13 @@ def new_manifest(task: Task, material: Material) -> dict[str, Any]:
 
 
 def open_folder(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
-    """The manifest to go on with, `wanted` in a new folder. Raises OptionError, DataSetError and OSError."""
-    if not (folder / MANIFEST).exists():
-        if folder.is_dir() and any(path.suffix != TEMPORARY for path in folder.iterdir()):
-            raise OptionError(f"{folder} is not empty and not a data set: name another folder")
-        folder.mkdir(parents=True, exist_ok=True)
+    """The manifest to go on with; `wanted` where there are no shards yet. Raises OptionError, DataSetError, OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    others = [path for path in folder.iterdir() if path.name != MANIFEST and path.suffix != TEMPORARY]
+    if not others:
         return wanted
+    if not (folder / MANIFEST).exists():
+        raise OptionError(f"{folder} is not empty and not a data set: name another folder")
     found = read_manifest(folder)
     for key in IDENTITY:
         if found.get(key) != wanted[key]:
@@ -207,10 +210,16 @@ def results(task: Task, numbers: list[int], options: argparse.Namespace) -> Iter
         return
     try:
         from joblib import Parallel, delayed
+        from joblib.externals.loky.process_executor import TerminatedWorkerError
     except ImportError:
         raise OptionError("joblib is needed to generate data: pip install 'multiscale-impact[train]'") from None
     pool = Parallel(n_jobs=min(options.workers, len(numbers)), backend="loky", return_as="generator_unordered")
-    yield from pool(delayed(compute_shard)(task, number) for number in numbers)
+    try:
+        yield from pool(delayed(compute_shard)(task, number) for number in numbers)
+    except TerminatedWorkerError:
+        raise OptionError(
+            "a worker process was killed, perhaps for want of memory: use fewer --workers; what is written stays"
+        ) from None
 
 
 def _on_dask(task: Task, numbers: list[int], address: str) -> Iterator[tuple]:
@@ -231,6 +240,19 @@ def _on_dask(task: Task, numbers: list[int], address: str) -> Iterator[tuple]:
         for future in as_completed(futures):
             yield future.result()
             future.release()
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Lock a folder against a second generator; the lock ends with this process, however it ends."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise OptionError(f"{folder}: another learning.generate is at work there") from None
+    finally:
+        os.close(descriptor)
 
 
 class Progress:
@@ -316,7 +338,8 @@ def main(arguments: list[str] | None = None) -> None:
     manifest = open_folder(folder, new_manifest(task, material))
     manifest["sessions"].append(session(task, options, arguments))
     try:
-        manifest = generate(task, manifest, folder, options)
+        with alone_in(folder):
+            manifest = generate(task, manifest, folder, options)
     except KeyboardInterrupt:
         print(f"interrupted: what is in {folder} stays; the same command goes on from there", file=sys.stderr)
         sys.exit(130)

@@ -36,7 +36,7 @@ DEVIATORS = np.array(
 ) / np.sqrt([[2], [6], [2], [2], [2]])
 IDENTITY = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
 GRIDS = ("equal", "random", "mixed")
-MOST_REDRAWS = 10_000
+MOST_REDRAWS = 1000
 
 
 class StrainPathError(ValueError):
