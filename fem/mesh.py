@@ -16,7 +16,6 @@ A mesh is in metres. Node sets name the nodes that supports, contact and reports
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -69,30 +68,6 @@ class Mesh:
             known = ", ".join(sorted(self.node_sets)) or "none"
             raise MeshError(f"the mesh has no node set '{name}'; it has: {known}")
         return self.node_sets[name]
-
-
-def read_mesh(path: str | Path, scale: float = 1.0) -> Mesh:
-    """Read and check a hexahedral mesh: Gmsh `.msh`, Abaqus `.inp`, VTK `.vtu`, or another format that meshio knows.
-
-    Coordinates are multiplied by `scale` (1e-3 for a file in millimetres). Node sets come from Gmsh physical groups,
-    Abaqus *NSET and *NODE, NSET=, and from integer point data of a .vtu that holds only 0 and 1. Nodes that no
-    hexahedron uses are dropped; cells of lower dimension serve only their groups. Raises MeshError.
-    """
-    from fem import mesh_formats
-
-    path = Path(path)
-    reader = mesh_formats.READERS.get(path.suffix.lower(), mesh_formats.read_by_meshio)
-    if not path.is_file():
-        raise MeshError(f"{path}: there is no such file")
-    if not (np.isfinite(scale) and scale > 0):
-        raise MeshError(f"scale is {scale}; give a positive factor to metres, such as 1e-3 for millimetres")
-    try:
-        points, hexes, node_sets = reader(path)
-        mesh = drop_unused_nodes(Mesh(points * scale, hexes, node_sets))
-        check_mesh(mesh)
-    except (ValueError, OSError) as error:
-        raise MeshError(f"{path}: {error}") from None
-    return mesh
 
 
 def drop_unused_nodes(mesh: Mesh) -> Mesh:

@@ -1,5 +1,6 @@
-"""Readers of mesh files; each gives points (n, 3) in the file's unit, hexes (m, 8) and node sets, or raises ValueError.
+"""`read_mesh`: a user's mesh from a file.
 
+Each reader gives points (n, 3) in the file's unit, hexes (m, 8) and node sets, or raises ValueError.
 meshio reads what nothing here reads better. For `.msh` that is Gmsh itself (meshio 5.3.5 keeps one physical group of an
 entity and loses the rest), for `.vtu` VTK (meshio rejects files with text in them, such as PyVista's), for `.inp`
 `fem/abaqus.py`.
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from fem.abaqus import read_inp
-from fem.mesh import require_hexahedra
+from fem.mesh import Mesh, MeshError, check_mesh, drop_unused_nodes, require_hexahedra
 from fem.meshing import gmsh_model
 
 MeshData = tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]
@@ -134,3 +135,25 @@ def _vtk_errors() -> Iterator[Callable[[], str]]:
 
 
 READERS: dict[str, Callable[[Path], MeshData]] = {".msh": read_msh, ".inp": read_inp, ".vtu": read_vtu}
+
+
+def read_mesh(path: str | Path, scale: float = 1.0) -> Mesh:
+    """Read and check a hexahedral mesh: Gmsh `.msh`, Abaqus `.inp`, VTK `.vtu`, or another format that meshio knows.
+
+    Coordinates are multiplied by `scale` (1e-3 for a file in millimetres). Node sets come from Gmsh physical groups,
+    Abaqus *NSET and *NODE, NSET=, and from integer point data of a .vtu that holds only 0 and 1. Nodes that no
+    hexahedron uses are dropped; cells of lower dimension serve only their groups. Raises MeshError.
+    """
+    path = Path(path)
+    reader = READERS.get(path.suffix.lower(), read_by_meshio)
+    if not path.is_file():
+        raise MeshError(f"{path}: there is no such file")
+    if not (np.isfinite(scale) and scale > 0):
+        raise MeshError(f"scale is {scale}; give a positive factor to metres, such as 1e-3 for millimetres")
+    try:
+        points, hexes, node_sets = reader(path)
+        mesh = drop_unused_nodes(Mesh(points * scale, hexes, node_sets))
+        check_mesh(mesh)
+    except (ValueError, OSError) as error:
+        raise MeshError(f"{path}: {error}") from None
+    return mesh

@@ -14,11 +14,11 @@ from fem.mesh import (
     MeshWarning,
     check_mesh,
     drop_unused_nodes,
-    read_mesh,
     scaled_jacobian,
     surface_faces,
     surface_nodes,
 )
+from fem.mesh_formats import read_mesh
 from fem.meshing import box
 
 
