@@ -265,6 +265,7 @@ BUILT_IN = {
     "johnson_cook": "constitutive.johnson_cook",
     "taylor": "constitutive.taylor",
     "crystal": "constitutive.crystal_law",
+    "recurrent": "constitutive.recurrent",
 }
 ENTRY_POINT_GROUP = "multiscale_impact.laws"
 
