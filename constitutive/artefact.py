@@ -85,7 +85,16 @@ def load_artefact(path: str | Path, kind: str) -> Artefact:
         raise LawError(f"{path}: no such artefact; python -m learning.train makes one") from None
     except OSError as error:
         raise LawError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError):
+    except (
+        ValueError,
+        KeyError,
+        AttributeError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        TypeError,
+    ):
         raise LawError(f"{path}: damaged, or not a trained law's artefact") from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise LawError(f"{path}: not a trained law's artefact")

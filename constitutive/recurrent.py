@@ -21,15 +21,17 @@ A step of any dt, from e_old to the elastic trial e_tr (A^T A with the old N, th
     e <- e min(1, |e_tr|/|e|)                             relaxation releases energy: plastic power is not negative
     d = e_tr - e,  z = sym(d e_tr) - d, bounded by |z| < 1          then (I + z)^(1/2) takes e_tr to e, to order e^2
     N <- N (I + z/2 - z^2/8) / det^(1/3)                            the root's series; positive definite
-    h <- h + y g(y) (phi(w) - h),  y = |z| / s            memory; it forgets by strain s, never by time alone
+    h <- h + g(y) (c : (e_tr - e_old) / e_s + y (phi(w) - h)),  y = alpha |z| + beta x               memory
+    D <- D + G/2 (e_old + e)/2 : d                        plastic work per reference volume, J/m3
     p <- p + sqrt(2/3) |z| / 2                            equivalent plastic strain of the mean flow
 
     network: two hidden layers, activation phi(x) = x / sqrt(1 + x^2), linear last layer; float32
 
-G, lambda_e Pa; J = det F; e_s, r_0 fixed scales; s = 1/forgetting, learned. Norms are Frobenius'. No function of the C
-library is called, so that loops over points vectorise. A point with e_tr = 0 gets z = 0: stress-free it stays, bit for
-bit. `outside_envelope` is how far |e|, the shape or p have ever been beyond their largest values in training: 0 inside,
-0.1 where one was 10 % beyond.
+G, lambda_e Pa; J = det F; e_s, r_0 fixed scales; alpha, beta >= 0, c learned, for each h: a memory may be driven and
+relaxed like the stress of some of the grains (c, beta), or forget by strain (alpha). Norms are Frobenius'. No function
+of the C library is called, so that loops over points vectorise. A point with e_tr = 0 gets z = 0: stress-free it stays,
+bit for bit. `outside_envelope` is how far |e|, the shape or p have ever been beyond their largest values in training:
+0 inside, 0.1 where one was 10 % beyond.
 """
 
 import math
@@ -108,7 +110,7 @@ def mean_decay(x):
 
 @inline
 def elastic_strain(F, N):
-    """dev(A^T A) as a 6-tuple, and tr(A^T A) / 3."""
+    """dev(A^T A) as a 6-tuple."""
     C = gram(matmul(F, N))
     factor = isochoric_factor(determinant(F))
     mean = factor * (C[0] + C[1] + C[2]) * (1.0 / 3.0)
@@ -119,7 +121,7 @@ def elastic_strain(F, N):
         factor * C[3],
         factor * C[4],
         factor * C[5],
-    ), mean
+    )
 
 
 @inline
@@ -177,11 +179,11 @@ def _load6(block, row, p):
 
 @njit
 def _strains(F_old, F_new, dt, state, hidden, x, work):
-    """The network's inputs x (float32), and work (13 * BLOCK,): e_old, e_trial and tr(A^T A) / 3 of the trial."""
+    """The network's inputs x (float32), and the first rows of work: e_old (6), e_trial (6)."""
     for p in range(BLOCK):
         N, T = load_tensor(state, p), _load6(state, TARGET, p)
-        e_old, _ = elastic_strain(load_tensor(F_old, p), N)
-        e_trial, mean = elastic_strain(load_tensor(F_new, p), N)
+        e_old = elastic_strain(load_tensor(F_old, p), N)
+        e_trial = elastic_strain(load_tensor(F_new, p), N)
         e = relaxed(e_old, e_trial, T, state[RATE * BLOCK + p] * dt)
         e = (
             (0.5 / ELASTIC_SCALE) * (e_old[0] + e[0]),
@@ -199,14 +201,13 @@ def _strains(F_old, F_new, dt, state, hidden, x, work):
             x[c * BLOCK + p] = e[c]
             x[(6 + c) * BLOCK + p] = M[c] * per_mean - (1.0 if c < 3 else 0.0)
         x[12 * BLOCK + p] = math.sqrt(inner(e, e) + TINY)
-        work[12 * BLOCK + p] = mean
     for p in range(hidden * BLOCK):
         x[INPUTS * BLOCK + p] = state[HIDDEN * BLOCK + p]
 
 
 @njit
 def _flow(G, dt, y, work, state):
-    """New N, T, r and equivalent plastic strain; work's first row receives |z|."""
+    """New N, T, r, equivalent plastic strain and plastic work; work's last two rows receive |z| and r dt."""
     for p in range(BLOCK):
         e_old, e_trial, T = load_symmetric(work, p), _load6(work, 6, p), load_symmetric(y, p)
         T = (
@@ -233,22 +234,30 @@ def _flow(G, dt, y, work, state):
             state[(TARGET + c) * BLOCK + p] = T[c]
         state[RATE * BLOCK + p] = r
         state[STRAIN * BLOCK + p] += PER_FLOW * flow
-        work[p] = flow
+        middle = inner(e_old, e_trial) - inner(e_old, e) + inner(e, e_trial) - inner(e, e)  # (e_old + e) : (e_tr - e)
+        state[WORK * BLOCK + p] += max(0.25 * G * middle, 0.0)
+        work[12 * BLOCK + p] = flow
+        work[13 * BLOCK + p] = r * dt
 
 
 @njit
-def _remember(forgetting, y, flow, state):
-    """h relaxes towards the network's bounded values as flow |z| goes on."""
-    for k in range(len(forgetting)):
-        row, target = (HIDDEN + k) * BLOCK, (OUTPUTS + k) * BLOCK
+def _remember(memory, hidden, y, work, state):
+    """New h; `memory` holds alpha, beta and c / e_s (6) of each."""
+    for k in range(hidden):
+        alpha, beta, c = memory[8 * k], memory[8 * k + 1], memory[8 * k + 2 : 8 * k + 8]
+        c0, c1, c2, c3, c4, c5 = c[0], c[1], c[2], c[3], c[4], c[5]
+        h, target = state[(HIDDEN + k) * BLOCK : (HIDDEN + k + 1) * BLOCK], y[(OUTPUTS + k) * BLOCK :]
         for p in range(BLOCK):
-            x = forgetting[k] * flow[p]
-            state[row + p] += x * mean_decay(x) * (np.float64(y[target + p]) - state[row + p])
+            old, new = load_symmetric(work, p), _load6(work, 6, p)
+            driven = c0 * (new[0] - old[0]) + c1 * (new[1] - old[1]) + c2 * (new[2] - old[2])
+            driven += c3 * (new[3] - old[3]) + c4 * (new[4] - old[4]) + c5 * (new[5] - old[5])
+            x = alpha * work[12 * BLOCK + p] + beta * work[13 * BLOCK + p]
+            h[p] += mean_decay(x) * (driven + x * (np.float64(target[p]) - h[p]))
 
 
 @njit
-def _respond(params, F_new, work, stress, state, status):
-    """Stress, plastic work, distance from the envelope and status."""
+def _respond(params, F_new, stress, state, status):
+    """Stress, distance from the envelope and status."""
     G, lambda_e, per_e, per_shape, per_p = params[0], params[1], params[4], params[5], params[6]
     worst = OK
     for p in range(BLOCK):
@@ -261,7 +270,6 @@ def _respond(params, F_new, work, stress, state, status):
         pressure = g * mean - 2.0 * lambda_e * (J - 1.0)
         for c in range(6):
             stress[c * BLOCK + p] = g * B[c] - (pressure if c < 3 else 0.0)
-        state[WORK * BLOCK + p] += 1.5 * G * (work[12 * BLOCK + p] - mean)
         elastic = math.sqrt(max(norm_squared(B) - 3.0 * mean * mean, 0.0))
         M = gram(N)
         m = (M[0] + M[1] + M[2]) * (1.0 / 3.0)
@@ -277,11 +285,12 @@ def _respond(params, F_new, work, stress, state, status):
 def update_block(params, F_old, F_new, dt, stress, state, status):
     """See constitutive/law.py."""
     width, hidden = int(params[2]), int(params[3])
-    forgetting, weights = params[HEADER : HEADER + hidden], params[HEADER + hidden :].view(np.float32)
+    first = HEADER + 8 * hidden
+    memory, weights = params[HEADER:first], params[first:].view(np.float32)
     inputs, outputs = padded(INPUTS + hidden), padded(OUTPUTS + hidden)
     x = np.zeros(max(inputs, outputs, width) * BLOCK, np.float32)
     y = np.empty(max(outputs, width) * BLOCK, np.float32)
-    work = np.empty(13 * BLOCK)
+    work = np.empty(14 * BLOCK)
     _strains(F_old, F_new, dt, state, hidden, x, work)
     start = dense(weights, 0, inputs, width, x, y)
     activate(y, 0, width)
@@ -290,12 +299,12 @@ def update_block(params, F_old, F_new, dt, stress, state, status):
     dense(weights, start, width, outputs, x, y)
     activate(y, OUTPUTS, OUTPUTS + hidden)
     _flow(params[0], dt, y, work, state)
-    _remember(forgetting, y, work, state)
-    return _respond(params, F_new, work, stress, state, status)
+    _remember(memory, hidden, y, work, state)
+    return _respond(params, F_new, stress, state, status)
 
 
 def pack_network(artefact: Artefact) -> np.ndarray:
-    """forgetting and, behind it, all layers as float32 in the memory of float64s."""
+    """Rows of alpha, beta and c / e_s and, behind them, all layers as float32 in the memory of float64s."""
     width, hidden = int(artefact.entry("sizes", "width")), int(artefact.entry("sizes", "hidden"))
     if not (0 < width <= MOST and 0 < hidden <= MOST) or width % TILE:
         raise LawError(f"{artefact.path}: width {width} must be a multiple of {TILE}, and it and hidden {hidden} "
@@ -306,7 +315,9 @@ def pack_network(artefact: Artefact) -> np.ndarray:
         for name, rows, columns in layers
     ]
     single = np.concatenate(packed)  # its length is even: layers are filled up to multiples of TILE
-    return np.concatenate([artefact.array("forgetting", hidden), single.view(np.float64)])
+    rates = [artefact.array(name, hidden) for name in ("by_flow", "by_rate")]
+    memory = np.column_stack([*rates, artefact.array("drive", hidden, 6) / ELASTIC_SCALE])
+    return np.concatenate([memory.ravel(), single.view(np.float64)])
 
 
 def build(values: Mapping[str, Any]) -> Law:

@@ -62,7 +62,13 @@ class InternalVariableNetwork(nn.Module):
         self.first = nn.Linear(19 + hidden, width)
         self.second = nn.Linear(width, width)
         self.last = nn.Linear(width, 10 + hidden)
-        self.log_forgetting = nn.Parameter(torch.linspace(0.0, float(np.log(300.0)), hidden))
+        slow = hidden // 2  # these forget by strain alone at first, the others with the stress, which drives them
+        ones = torch.ones(hidden - slow)
+        self.log_by_flow = nn.Parameter(torch.cat([torch.linspace(0.0, 5.7, slow), 0.0 * ones]))
+        self.log_by_rate = nn.Parameter(
+            torch.cat([torch.full((slow,), -6.0), torch.linspace(-1.5, 1.5, hidden - slow)])
+        )
+        self.drive = nn.Parameter(torch.randn(hidden, 9) * (torch.arange(hidden) >= slow)[:, None] * 0.15)
         with torch.no_grad():
             self.last.bias[9] = 0.5  # r = 7e7 1/s: a plausible flow stress from the start
         unit = torch.eye(3).reshape(9)
@@ -114,8 +120,9 @@ class InternalVariableNetwork(nn.Module):
         determinant = (torch.linalg.cross(N[:, 0], N[:, 1]) * N[:, 2]).sum(1)
         N = N * ((4.0 - determinant)[:, None, None] / 3.0)
         flow = norm / torch.sqrt(norm + TINY**1.25)
-        x = flow.reshape(n, 1) * self.log_forgetting.exp()
-        h = h + x * mean_decay(x) * (activation(out[:, 10:]) - h)
+        y = flow.reshape(n, 1) * self.log_by_flow.exp() + x.reshape(n, 1) * self.log_by_rate.exp()
+        driven = de.reshape(n, 9) @ self.drive.T * (1.0 / ELASTIC_SCALE)
+        h = h + mean_decay(y) * (driven + y * (activation(out[:, 10:]) - h))
         return U @ N, (N, h, T, r), flow
 
     def rollout(self, U: Tensor, dt: Tensor) -> Tensor:
@@ -165,7 +172,9 @@ class InternalVariableNetwork(nn.Module):
             "second_bias": _array(self.second.bias),
             "last_weight": weight[rows],
             "last_bias": bias[rows],
-            "forgetting": _array(self.log_forgetting.exp()),
+            "by_flow": _array(self.log_by_flow.exp()),
+            "by_rate": _array(self.log_by_rate.exp()),
+            "drive": _fold(_array(self.drive)),
         }
 
 

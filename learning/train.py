@@ -267,11 +267,13 @@ def main(arguments: list[str] | None = None) -> Path:
         training.resume()
     if options.compile:
         training.network.step = torch.compile(training.network.step, dynamic=False)  # type: ignore[method-assign]
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         training.run(paths, test)
     except KeyboardInterrupt:
         training.save()
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return write_artefact(training, paths, test, source)
 
 

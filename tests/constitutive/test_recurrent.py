@@ -1,0 +1,237 @@
+"""The learned law, with random weights: its equations against plain matrices, and what holds for any weights."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.linalg import expm
+
+from constitutive.artefact import save_artefact
+from constitutive.drive import drive
+from constitutive.law import INVERTED, LawError
+from constitutive.recurrent import (
+    ELASTIC_SCALE,
+    HIDDEN,
+    INPUTS,
+    LAW,
+    OUTPUTS,
+    OUTSIDE,
+    PER_FLOW,
+    RATE_SCALE,
+    STRAIN,
+    TINY,
+    WORK,
+)
+from constitutive.tensor import COLUMN, ROW, full, random_rotations, von_mises
+
+G, LAMBDA = 25e9, 24e9
+WIDTH, MEMORY = 12, 5
+
+
+def random_weights(width=WIDTH, hidden=MEMORY, seed=4):
+    rng = np.random.default_rng(seed)
+    shapes = {"first": (width, INPUTS + hidden), "second": (width, width), "last": (OUTPUTS + hidden, width)}
+    arrays = {}
+    for name, (rows, columns) in shapes.items():
+        arrays[f"{name}_weight"] = rng.uniform(-1, 1, (rows, columns)) / np.sqrt(columns)
+        arrays[f"{name}_bias"] = rng.uniform(-1, 1, rows) / np.sqrt(columns)
+    for array in (arrays["last_weight"], arrays["last_bias"]):  # the target is a deviator
+        array[:3] -= array[:3].mean(axis=0)
+    arrays["last_bias"][6] = 0.5
+    memory = {"by_flow": np.geomspace(1.0, 100.0, hidden), "by_rate": rng.uniform(0.0, 2.0, hidden)}
+    return arrays | memory | {"drive": rng.uniform(-0.3, 0.3, (hidden, 6))}
+
+
+def header(width=WIDTH, hidden=MEMORY, bounds=(0.1, 3.0, 5.0)):
+    return {
+        "sizes": {"width": width, "hidden": hidden},
+        "elastic": {"shear_modulus": G, "lambda_e": LAMBDA, "density": 1e4},
+        "envelope": dict(zip(("elastic_strain", "shape", "plastic_strain"), bounds, strict=True)),
+    }
+
+
+@pytest.fixture(scope="module")
+def law(tmp_path_factory):
+    path = save_artefact(tmp_path_factory.mktemp("law") / "a.npz", "recurrent", header(), random_weights())
+    return LAW.build({"artefact": path, "density": None})
+
+
+def paths(count, steps, amplitude=0.15, seed=3):
+    """F (steps+1, count, 3, 3): there and half the way back, along random directions, turning."""
+    rng = np.random.default_rng(seed)
+    H = rng.normal(size=(count, 3, 3)) / 3.0
+    H -= 0.95 * np.trace(H, axis1=1, axis2=2)[:, None, None] / 3.0 * np.eye(3)
+    t = np.linspace(0.0, 1.5, steps + 1)
+    return np.array([[expm(amplitude * s * h) for h in H] for s in np.minimum(t, 2.0 - t)])
+
+
+def times(steps, end=1e-6):
+    return np.linspace(0.0, end, steps + 1)
+
+
+def phi(x):
+    return x / np.sqrt(1.0 + x * x)
+
+
+def decay(x):
+    return (1.0 + x / 2.0) / (1.0 + x + x * x / 2.0)
+
+
+def dev(A):
+    return A - np.trace(A) / 3.0 * np.eye(3)
+
+
+def reference(weights, t, F):
+    """Stress (m+1, 6) along one path F (m+1, 3, 3), and p at its end: the equations with 3x3 matrices, float64."""
+    N, h, T, r, p = np.eye(3), np.zeros(MEMORY), np.zeros((3, 3)), 0.0, 0.0
+    stress = np.zeros((len(t), 6))
+    for k, dt in enumerate(np.diff(t)):
+        J = np.linalg.det(F[k + 1])
+        old, new = F[k] / np.cbrt(np.linalg.det(F[k])), F[k + 1] / np.cbrt(J)
+        e_old, e_trial = dev((old @ N).T @ (old @ N)), dev((new @ N).T @ (new @ N))
+
+        def relax(T, x, e_old=e_old, e_trial=e_trial):
+            return e_old - x * decay(x) * (e_old - T) + decay(x) * (e_trial - e_old)
+
+        mean = 0.5 * (e_old + relax(T, r * dt)) / ELASTIC_SCALE
+        M = 3.0 * N.T @ N / np.trace(N.T @ N) - np.eye(3)
+        x = np.concatenate([mean[ROW, COLUMN], M[ROW, COLUMN], [np.linalg.norm(mean)], h])
+        for name in ("first", "second"):
+            x = phi(weights[f"{name}_weight"] @ x + weights[f"{name}_bias"])
+        out = weights["last_weight"] @ x + weights["last_bias"]
+        T, u = full(out[:6]) * ELASTIC_SCALE, out[6]
+        r = RATE_SCALE * (u + np.sqrt(1.0 + u * u)) ** 4
+        e = relax(T, r * dt)
+        e *= min(1.0, np.sqrt(np.sum(e_trial**2) / (np.sum(e**2) + TINY)))
+        d = e_trial - e
+        z = 0.5 * (d @ e_trial + e_trial @ d) - d
+        z /= (1.0 + np.sum(z * z) ** 2) ** 0.25
+        N = N @ (np.eye(3) + z / 2.0 - z @ z / 8.0)
+        N *= (4.0 - np.linalg.det(N)) / 3.0
+        flow = np.linalg.norm(z)
+        y = weights["by_flow"] * flow + weights["by_rate"] * r * dt
+        driven = weights["drive"] @ (e_trial - e_old)[ROW, COLUMN] / ELASTIC_SCALE
+        h = h + decay(y) * (driven + y * (phi(out[7:]) - h))
+        p += PER_FLOW * flow
+        A = new @ N
+        sigma = G / J * dev(A @ A.T) + 2.0 * LAMBDA * (J - 1.0) * np.eye(3)
+        stress[k + 1] = sigma[ROW, COLUMN]
+    return stress, p
+
+
+def test_the_block_kernel_is_the_equations_of_its_head(law):
+    weights, t, F = random_weights(), times(80), paths(3, 80)
+    history = drive(law, t, F)
+    for path in range(3):
+        stress, p = reference(weights, t, F[:, path])
+        assert np.abs(history.stress[:, path] - stress).max() < 2e-6 * von_mises(stress).max()
+        assert history.state[path, STRAIN] == pytest.approx(p, rel=1e-5)
+        assert p > 0.05  # it did flow
+
+
+def test_layers_of_any_size_are_filled_up(tmp_path):
+    """Widths and memories that are no multiples of the tile give what the equations give."""
+    weights = random_weights(20, MEMORY, 8)
+    path = save_artefact(tmp_path / "a.npz", "recurrent", header(20), weights)
+    F = paths(1, 20)
+    history = drive(LAW.build({"artefact": path, "density": 1.0}), times(20), F)
+    stress, _ = reference(weights, times(20), F[:, 0])
+    assert np.abs(history.stress[:, 0] - stress).max() < 2e-6 * von_mises(stress).max()
+
+
+def test_virgin_points_stay_free_of_stress_bit_for_bit(law):
+    history = drive(law, times(50), np.tile(np.eye(3), (51, 2, 1, 1)))
+    assert np.all(history.stress == 0.0)
+    assert np.array_equal(history.state[:, :9], law.initial_state(2)[:, :9])
+    assert np.all(history.state[:, STRAIN:OUTSIDE] == 0.0)
+
+
+def test_rotations_turn_the_stress_and_nothing_else(law):
+    """Float32 inputs can round the other way after a rotation: 1e-7 of the stress."""
+    F, rng = paths(4, 60), np.random.default_rng(5)
+    plain = drive(law, times(60), F)
+    for Q in (random_rotations(rng, 61 * 4).reshape(61, 4, 3, 3), np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])):
+        turned = drive(law, times(60), np.broadcast_to(Q, F.shape) @ F)
+        expected = Q @ full(plain.stress) @ np.swapaxes(Q, -1, -2)
+        assert np.abs(full(turned.stress) - expected).max() < 2e-6 * von_mises(plain.stress).max()
+
+
+def test_pressure_is_exact(law):
+    F = paths(4, 30)
+    pressure = -drive(law, times(30), F).stress[..., :3].mean(axis=-1)
+    exact = -2.0 * LAMBDA * (np.linalg.det(F) - 1.0)
+    assert np.abs(pressure - exact).max() < 1e-12 * 2.0 * LAMBDA
+
+
+def test_smaller_steps_converge(law):
+    """Differences between grids of steps fall at least in proportion to the step."""
+    ends = [drive(law, times(n), paths(4, n)).stress[-1] for n in (50, 100, 200, 400)]
+    change = [np.abs(a - b).max() / von_mises(b).max() for a, b in pairwise(ends)]
+    assert change[2] < 0.02
+    assert change[2] < 0.6 * change[1]
+
+
+def test_a_held_strain_relaxes(law):
+    F = paths(4, 40)[:27]
+    F = np.concatenate([F, np.tile(F[-1], (200, 1, 1, 1))])
+    stress = von_mises(drive(law, np.arange(len(F)) * 2e-8, F).stress)[26:]
+    assert np.all(np.diff(stress, axis=0) <= 1e-6 * stress[:-1])
+    assert stress[-1].sum() < 0.8 * stress[0].sum()
+
+
+def test_flow_dissipates_and_work_is_accounted_for(law):
+    steps = 800
+    F = paths(4, steps)
+    history = drive(law, times(steps), F, record_steps=range(steps + 1))
+    work = np.swapaxes(history.record, 0, 1)[:, :, WORK]
+    assert np.diff(work, axis=1).min() >= 0.0
+    P = np.linalg.det(F)[..., None, None] * full(history.stress) @ np.swapaxes(np.linalg.inv(F), -1, -2)
+    done = np.einsum("tnij,tnij->n", 0.5 * (P[1:] + P[:-1]), np.diff(F, axis=0))
+    stored, plastic = law.energies(F[-1], history.state)
+    assert np.sum(stored + plastic) == pytest.approx(done.sum(), rel=0.01)
+
+
+def test_twenty_thousand_steps_leave_no_drift(law):
+    """Closed cycles: det N = 1, h bounded, the last cycles alike."""
+    t = np.linspace(0.0, 20.0 * 2.0 * np.pi, 20_001)
+    F = np.array([expm(0.08 * np.sin(s) * np.diag([1.0, -0.4, -0.6])) for s in t])[:, None]
+    history = drive(law, t * 1e-7, F)
+    assert np.all(np.isfinite(history.stress))
+    assert np.linalg.det(history.state[0, :9].reshape(3, 3)) == pytest.approx(1.0, abs=1e-8)
+    assert np.all(np.abs(history.state[0, HIDDEN:]) < 10.0)
+    last, before = history.stress[19_001:], history.stress[18_001:19_001]
+    assert np.abs(last - before).max() < 0.01 * np.abs(last).max()
+
+
+@pytest.mark.parametrize("dt", [1e-300, 1e-15, 1.0, 1e30])
+def test_any_time_step_and_any_strain_is_survived(law, dt):
+    rng = np.random.default_rng(2)
+    F = np.array([np.eye(3), *(expm(2.0 * h) for h in rng.normal(size=(20, 3, 3)) / 3.0)])[:, None]
+    history = drive(law, np.arange(21) * dt, F)
+    assert np.all(np.isfinite(history.stress)) and np.all(np.isfinite(history.state))
+    assert np.linalg.eigvalsh(history.state[:, :9].reshape(3, 3) @ history.state[:, :9].reshape(3, 3).T).min() > 0.0
+
+
+def test_points_beyond_the_training_are_told(tmp_path):
+    path = save_artefact(tmp_path / "a.npz", "recurrent", header(bounds=(0.1, 3.0, 0.05)), random_weights())
+    law = LAW.build({"artefact": path, "density": None})
+    F = paths(3, 60)
+    F[:, 0] = np.eye(3)
+    state = drive(law, times(60), F).state
+    assert state[0, OUTSIDE] == 0.0
+    assert state[1:, OUTSIDE] == pytest.approx(state[1:, STRAIN] / 0.05 - 1.0)
+    assert np.array_equal(law.output_fields(F[-1], state)["outside_envelope"], state[:, OUTSIDE])
+
+
+def test_an_impossible_deformation_fails_for_its_point_alone(law):
+    for bad in (np.diag([1.0, 1.0, -1.0]), np.zeros((3, 3)), np.full((3, 3), np.nan)):
+        F = np.array([1.01 * np.eye(3), bad, np.eye(3)])
+        status = law.update(np.tile(np.eye(3), (3, 1, 1)), F, 1e-9, np.zeros((3, 6)), law.initial_state(3))
+        assert list(status) == [0, INVERTED, 0]
+
+
+@pytest.mark.parametrize("change", [{"first_bias": np.zeros(3)}, {"by_rate": np.full(MEMORY, np.nan)}])
+def test_weights_that_do_not_fit_are_refused(tmp_path, change):
+    path = save_artefact(tmp_path / "a.npz", "recurrent", header(), random_weights() | change)
+    with pytest.raises(LawError, match=f"a.npz: array '{next(iter(change))}' must be finite"):
+        LAW.build({"artefact": path, "density": None})
