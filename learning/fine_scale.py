@@ -8,10 +8,13 @@ A path on which the law fails is drawn again under the same index, with the next
 Numbers do not depend on what else is in the shard, or on who computes it.
 """
 
+import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numba
@@ -72,6 +75,22 @@ def compute_shard(task: Task, number: int) -> tuple[int, dict[str, np.ndarray], 
     arrays = {name: np.stack([answers[i][name] for i in sorted(answers)]) for name in next(iter(answers.values()))}
     report = {"redraws": redraws, "failures": dict(failures), "processor_seconds": time.process_time() - begin}
     return number, arrays, report
+
+
+def compute_shard_for(parent: int, task: Task, number: int) -> tuple[int, dict[str, np.ndarray], dict[str, Any]]:
+    """`compute_shard` in a worker process that leaves when its parent, a process number, is gone (kill -9, say)."""
+    _leave_with(parent)
+    return compute_shard(task, number)
+
+
+@cache
+def _leave_with(parent: int) -> None:
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _answers(task: Task, waiting: list[int]) -> tuple[dict[int, dict[str, np.ndarray]], Counter, int]:
