@@ -31,7 +31,9 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Shows defaults where there is one, and leaves the example as it is written."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False, [], argparse.SUPPRESS) or not action.help:
+        if any(action.default is nothing for nothing in (None, False, argparse.SUPPRESS)) or action.default == []:
+            return action.help
+        if not action.help:
             return action.help
         return f"{action.help} (default: %(default)s)"
 
