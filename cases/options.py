@@ -51,12 +51,12 @@ def command_parser(
     )
 
 
-def add_material_options(parser: argparse.ArgumentParser) -> None:
-    """--law, --material, --set and --quiet."""
+def add_material_options(parser: argparse.ArgumentParser, default_law: str = DEFAULT_LAW) -> None:
+    """--law, --material, --set and --quiet; `default_law` is that of `chosen_material`."""
     parser.add_argument(
         "--law",
         metavar="NAME",
-        help=f"{', '.join(law_names())} (default: the law of the material, else {DEFAULT_LAW})",
+        help=f"{', '.join(law_names())} (default: the law of the material, else {default_law})",
     )
     parser.add_argument(
         "--material",
@@ -73,9 +73,9 @@ def add_material_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
-def chosen_material(options: argparse.Namespace) -> Material:
-    """The material of --law, --material and --set. Raises LawError."""
-    name = options.material or default_material(options.law or DEFAULT_LAW)
+def chosen_material(options: argparse.Namespace, default_law: str = DEFAULT_LAW) -> Material:
+    """The material of --law, --material and --set; without the first two, that of `default_law`. Raises LawError."""
+    name = options.material or default_material(options.law or default_law)
     return load_material(name, options.law, options.set)
 
 

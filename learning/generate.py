@@ -78,14 +78,14 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--end-time",
         type=positive,
-        help=f"duration of a path, s; impact: its median (default: {ImpactSampler.duration:g})",
+        help=f"duration of a path, s; impact: a typical one (default: {ImpactSampler.duration:g})",
     )
     made.add_argument("--fixed-intervals", action="store_true", help="paper: intervals of equal length")
     made.add_argument(
         "--texture-per-path", action="store_true", help="a fresh random texture for each path, for the isotropic limit"
     )
     made.add_argument("--shard-size", type=_count, default=SHARD_SIZE, help="paths in a file, and in a task")
-    add_material_options(made)
+    add_material_options(made, DEFAULT_LAW)
     return made
 
 
@@ -124,9 +124,7 @@ def chosen_sampler(options: argparse.Namespace) -> Sampler:
 
 def chosen_task(options: argparse.Namespace) -> tuple[Task, Material]:
     """What to compute. Raises OptionError and LawError."""
-    if options.law is None and options.material is None:
-        options.law = DEFAULT_LAW
-    material = chosen_material(options)
+    material = chosen_material(options, DEFAULT_LAW)
     if options.texture_per_path and ("texture_seed" not in material.values or material.values.get("texture_file")):
         raise OptionError(
             f"--texture-per-path: '{material.name}' with law '{material.law.name}' has no random texture "
