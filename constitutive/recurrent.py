@@ -61,7 +61,7 @@ from constitutive.tensor import determinant, isochoric_factor, matmul, norm_squa
 
 ELASTIC_SCALE = 0.005  # e_s: a fair part of e where metals flow fast
 RATE_SCALE = 1e7  # r_0, 1/s
-TINY = 1e-12  # keeps ratios of vanishing strains finite
+TINY = 1e-16  # keeps ratios of vanishing strains finite, also in the float32 of training
 PER_FLOW = 0.5 * math.sqrt(2.0 / 3.0)  # equivalent plastic strain per |z|
 HEADER = 8  # G, lambda_e, width, hidden, reciprocals of the three bounds of the envelope, unused
 INPUTS, OUTPUTS = 13, 7  # of the network, beside the hidden variables
