@@ -4,9 +4,9 @@ import json
 import os
 import platform
 import resource
-import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +27,7 @@ from fem.solver import Solver
 COLUMNS = ("time", "dt", "kinetic", "internal", "hourglass", "viscous", "contact", "external", "total", "error",
            "momentum_x", "momentum_y", "momentum_z", "contact_force")  # fmt: skip
 MOST_THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+MARK = "history_units.json"  # what tells a run folder from others
 RUN_FILES = ("summary.json", "history.csv", "history_units.json", "fields.pvd", "picture.png", "options.json",
              "material.toml", NAME, PREVIOUS, TEMPORARY)  # fmt: skip
 
@@ -66,8 +67,8 @@ class Settings:
     """How to run, none of which changes the physics.
 
     `records` rows of history and `frames` field frames are spread evenly over the run (a run continued to a later end
-    keeps the intervals that it began with); a checkpoint is written every
-    `checkpoint_seconds` of wall time, at the start and at the end.
+    keeps the intervals that it began with); a checkpoint is written every `checkpoint_seconds` of wall time, at the
+    start and at the end.
     """
 
     frames: int = 20
@@ -101,9 +102,11 @@ def prepare_folder(folder: str | Path, restart: bool = False, overwrite: bool = 
     if path.is_dir() and any(path.iterdir()):
         if not overwrite:
             raise RunError(f"{path} exists already: choose another --output, or add --restart to go on or --overwrite")
-        for name in RUN_FILES:
-            (path / name).unlink(missing_ok=True)
-        shutil.rmtree(path / "fields", ignore_errors=True)
+        written = [*(path / name for name in RUN_FILES), *(path / "fields").glob("frame_*.vtu")]
+        if any(file.exists() for file in written) and not (path / MARK).exists():
+            raise RunError(f"{path} was not written by a run, so nothing there is replaced; choose another --output")
+        for file in written:
+            file.unlink(missing_ok=True)
     path.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -150,7 +153,7 @@ class _Run:
         self.frames = 0
         self.record_interval, self.frame_interval = end_time / settings.records, end_time / max(settings.frames, 1)
         self.impulse_before = np.zeros(len(self.solver.accounts))
-        self.peaks = {"error": 0.0}
+        self.largest_error = 0.0
         self.wall_time = 0.0
         self.stop_signal: int | None = None
         if checkpoint is not None:
@@ -165,7 +168,8 @@ class _Run:
 
     def execute(self) -> Result:
         """Run to the end, or until a signal, which is answered with a checkpoint."""
-        handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+        handlers = {number: signal.signal(number, self._stop) for number in numbers}
         try:
             return self._execute()
         finally:
@@ -232,16 +236,11 @@ class _Run:
         }
         self.impulse_before = impulse
         self.history.append(row)
-        self.peaks["error"] = max(self.peaks["error"], abs(energies["error"]))
+        self.largest_error = max(self.largest_error, abs(energies["error"]))
 
     def _frame(self) -> None:
-        F, stress, state = self.solver.elements.mean_values()
-        fields = cell_fields(self.model.law, F, stress, state)
-        self.peaks["deviatoric_strain"] = max(
-            self.peaks.get("deviatoric_strain", 0.0), fields["deviatoric_strain"].max()
-        )
-        self.peaks["von_mises"] = max(self.peaks.get("von_mises", 0.0), fields["von_mises"].max())
         if self.writer is not None:
+            fields = cell_fields(self.model.law, *self.solver.elements.mean_values())
             self.writer.write(self.frames, self.solver.time, self.solver.displacement, self.solver.velocity, fields)
         self.frames += 1
 
@@ -251,7 +250,7 @@ class _Run:
         progress = {
             "frames": self.frames,
             "intervals": [self.record_interval, self.frame_interval],
-            "peaks": {name: float(value) for name, value in self.peaks.items()},
+            "largest_error": self.largest_error,
             "wall_time": self.wall_time,
             "law_time": float(self.solver.elements.law_time.sum()),
         }
@@ -263,7 +262,8 @@ class _Run:
         self.impulse_before = arrays.pop("impulse_before")
         self.solver.load(arrays)
         self.solver.elements.law_time[0] = progress["law_time"]
-        self.frames, self.peaks, self.wall_time = progress["frames"], progress["peaks"], progress["wall_time"]
+        self.frames, self.largest_error = progress["frames"], progress["largest_error"]
+        self.wall_time = progress["wall_time"]
         self.record_interval, self.frame_interval = progress["intervals"]
 
     def _summary(self, startup: float) -> dict[str, Any]:
@@ -288,7 +288,7 @@ class _Run:
             "threads": self.threads,
             "precision": "float64",
             "energy_error": energies["error"],
-            "max_energy_error": max(self.peaks["error"], abs(energies["error"])),
+            "max_energy_error": max(self.largest_error, abs(energies["error"])),
             "hourglass_energy_ratio": energies["hourglass"] / max(energies["internal"], 1e-300),
             "kinetic_energy": energies["kinetic"],
             "internal_energy": energies["internal"],

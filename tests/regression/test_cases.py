@@ -177,6 +177,16 @@ def test_overwrite_removes_only_what_a_run_wrote(tmp_path):
     assert (folder / "thesis.txt").read_text() == "precious"
 
 
+def test_overwrite_refuses_a_folder_that_no_run_wrote(tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "history.csv").write_text("of Rome")
+    with pytest.raises(SystemExit) as stop:
+        rod(folder, "--elements-across", 4, "--end-time", 1e-7, "--overwrite", *COPPER)
+    assert stop.value.code == 2
+    assert (folder / "history.csv").read_text() == "of Rome"
+
+
 def test_a_full_disk_is_one_line(tmp_path):
     """RLIMIT_FSIZE stands for the full disk: writing fails with an OSError."""
     program = (
