@@ -42,7 +42,8 @@ def fails(capsys, *arguments: str) -> str:
 
 
 def test_uniaxial_stretch_of_copper(capsys):
-    main(["--material", "ofhc_copper", "--output", "out.csv", "--strain", "-0.2", "--steps", "50", "--picture", "out.png"])
+    files = ["--output", "out.csv", "--picture", "out.png"]
+    main(["--material", "ofhc_copper", "--strain", "-0.2", "--steps", "50", *files])
     table = read()
     assert list(table)[:7] == ["t", "s11", "s22", "s33", "s12", "s23", "s13"]
     assert {"equivalent_plastic_strain", "temperature"} <= set(table)
