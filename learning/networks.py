@@ -49,8 +49,9 @@ def gram(A: Tensor) -> Tensor:
 class InternalVariableNetwork(nn.Module):
     """One step of the learned law for batches of points, and whole paths of steps.
 
-    `width` units in each of two layers, `hidden` hidden variables h. The strains (outgoing scale of the memory) at
-    which the h forget are learned, and spread from 1 to 1/300 at first.
+    `width` units in each of two layers, `hidden` hidden variables h. Half of these begin as memories that forget by
+    strain, over |z| from 1 to 1/300; the others as branches that the elastic strain drives and that relax with it, at
+    0.2 to 4.5 times its rate. What drives and relaxes them is then learned.
     """
 
     eye: Tensor
