@@ -21,6 +21,7 @@ from constitutive.law import Law
 from constitutive.material import Material
 from constitutive.taylor import lattice_of
 from constitutive.tensor import von_mises
+from constitutive.texture import write_texture
 
 RATES = (1e4, 1e5, 1e6)  # 1/s
 STRAIN = 0.3
@@ -150,17 +151,26 @@ def draw_pole_figures(path: Path, law: Law, lattice: Lattice, F: np.ndarray, sta
     figure.savefig(path, dpi=120)
 
 
+def write_textures(before: Path, after: Path, law: Law, F: np.ndarray, state: np.ndarray) -> None:
+    """The texture of one point before and after, twins as orientations of their own, as `.tex` files."""
+    write_texture(before, initial_texture(law), grain_weights(law), "texture before")
+    R, weights = parts_of_grains(law, F, state)
+    write_texture(after, R[weights > 0.0], weights[weights > 0.0], "texture after, matrices and twins")
+
+
 def is_crystal(law: Law) -> bool:
     """Whether a law has the state that these pictures show."""
     return any(state.name == "lattice" for state in law.states)
 
 
 def draw_all(folder: Path, material: Material, history: History) -> list[Path]:
-    """All pictures of a material point with a crystal law into `folder`; `history` must have recorded its states."""
+    """All pictures and textures of a point with a crystal law into `folder`; `history` must have its states."""
     law, lattice = material.law, lattice_of(material.values)
-    files = [folder / name for name in ("stress_strain.png", "activity.png", "pole_figures.png")]
+    names = ("stress_strain.png", "activity.png", "pole_figures.png", "texture_before.tex", "texture_after.tex")
+    files = [folder / name for name in names]
     folder.mkdir(parents=True, exist_ok=True)
     draw_stress_strain(files[0], law)
     draw_activity(files[1], history, f"{material.name}, {law.name}")
     draw_pole_figures(files[2], law, lattice, history.F[-1, 0], history.state[0])
+    write_textures(files[3], files[4], law, history.F[-1, 0], history.state[0])
     return files

@@ -75,6 +75,14 @@ def read_texture(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     return rotations_from_bunge(table[:, :3]), weights / weights.sum()
 
 
+def write_texture(path: str | Path, R: np.ndarray, weights: np.ndarray, title: str) -> None:
+    """Orientations (n, 3, 3) and weights (n,) as a `.tex` file of Bunge angles in degrees, with a VPSC header."""
+    rows = np.column_stack([bunge_from_rotations(R), weights])
+    lines = [title, "Bunge angles phi1 Phi phi2 in degrees, weight", "", f"B {len(rows)}"]
+    lines += [" ".join(f"{value:.10g}" for value in row) for row in rows]
+    Path(path).write_text("\n".join(lines) + "\n")
+
+
 def _header(path: Path, lines: list[str]) -> tuple[int, int | None]:
     """The line behind a VPSC header, and the number of orientations it announces; 0 and None without a header."""
     for index, text in enumerate(lines[:10]):

@@ -6,9 +6,11 @@ import pytest
 from cases import material_point
 from cases.crystal_plots import equal_area, parts_of_grains, pole_density, poles
 from constitutive.crystal import Lattice
+from constitutive.crystal_state import initial_texture
 from constitutive.drive import drive
 from constitutive.material import load_material
 from constitutive.tensor import random_rotations
+from constitutive.texture import read_texture
 
 
 def sphere(n=4000, seed=0):
@@ -53,6 +55,13 @@ def test_pictures_of_a_material_point(tmp_path):
     output, folder = tmp_path / "point.csv", tmp_path / "pictures"
     arguments = ["--law", "taylor", "--set", "grains=8", "--steps", "10", "--strain", "0.05", "--quiet"]
     material_point.main([*arguments, "--output", str(output), "--pictures", str(folder)])
-    assert sorted(p.name for p in folder.iterdir()) == ["activity.png", "pole_figures.png", "stress_strain.png"]
+    pictures = ["activity.png", "pole_figures.png", "stress_strain.png"]
+    assert sorted(p.name for p in folder.iterdir()) == [*pictures, "texture_after.tex", "texture_before.tex"]
+    before, weights = read_texture(folder / "texture_before.tex")
+    law = load_material("magnesium_liu2022", overrides={"grains": 8}).law
+    np.testing.assert_allclose(before, initial_texture(law), atol=1e-8)
+    np.testing.assert_allclose(weights, 1 / 8)
+    after, weights = read_texture(folder / "texture_after.tex")  # of a law again, twins and all
+    assert len(after) > 8 and weights.sum() == pytest.approx(1.0)
     with pytest.raises(SystemExit):
         material_point.main(["--law", "j2", "--output", str(tmp_path / "a.csv"), "--pictures", str(tmp_path / "b")])
