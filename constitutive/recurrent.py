@@ -21,7 +21,8 @@ A step of any dt, from e_old to the elastic trial e_tr (A^T A with the old N, th
     e <- e min(1, |e_tr|/|e|)                             relaxation releases energy: plastic power is not negative
     d = e_tr - e,  z = sym(d e_tr) - d, bounded by |z| < 1          then (I + z)^(1/2) takes e_tr to e, to order e^2
     N <- N (I + z/2 - z^2/8) / det^(1/3)                            the root's series; positive definite
-    h <- h + g(y) (c : (e_tr - e_old) / e_s + y (phi(w) - h)),  y = alpha |z| + beta x               memory
+    h <- h + g(y) (c : (e_tr - e_old) / e_s + y (phi(w) - h)),  y = alpha |z| + beta x b(e_tr)       memory
+    b(e) = |e|^2 / (|e|^2 + e_0^2)                        at rest it does not age
     D <- D + G/2 (e_old + e)/2 : d                        plastic work per reference volume, J/m3
     p <- p + sqrt(2/3) |z| / 2                            equivalent plastic strain of the mean flow
 
@@ -61,6 +62,7 @@ from constitutive.tensor import determinant, isochoric_factor, matmul, norm_squa
 
 ELASTIC_SCALE = 0.005  # e_s: a fair part of e where metals flow fast
 RATE_SCALE = 1e7  # r_0, 1/s
+ONSET = 5e-4  # e_0
 TINY = 1e-16  # keeps ratios of vanishing strains finite, also in the float32 of training
 PER_FLOW = 0.5 * math.sqrt(2.0 / 3.0)  # equivalent plastic strain per |z|
 HEADER = 8  # G, lambda_e, width, hidden, reciprocals of the three bounds of the envelope, unused
@@ -207,7 +209,7 @@ def _strains(F_old, F_new, dt, state, hidden, x, work):
 
 @njit
 def _flow(G, dt, y, work, state):
-    """New N, T, r, equivalent plastic strain and plastic work; work's last two rows receive |z| and r dt."""
+    """New N, T, r, equivalent plastic strain and plastic work; work's last two rows receive |z| and x b(e_tr)."""
     for p in range(BLOCK):
         e_old, e_trial, T = load_symmetric(work, p), _load6(work, 6, p), load_symmetric(y, p)
         T = (
@@ -237,7 +239,8 @@ def _flow(G, dt, y, work, state):
         middle = inner(e_old, e_trial) - inner(e_old, e) + inner(e, e_trial) - inner(e, e)  # (e_old + e) : (e_tr - e)
         state[WORK * BLOCK + p] += max(0.25 * G * middle, 0.0)
         work[12 * BLOCK + p] = flow
-        work[13 * BLOCK + p] = r * dt
+        size = inner(e_trial, e_trial)
+        work[13 * BLOCK + p] = r * dt * size / (size + ONSET * ONSET)
 
 
 @njit

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from constitutive.recurrent import ELASTIC_SCALE, PER_FLOW, RATE_SCALE, TINY
+from constitutive.recurrent import ELASTIC_SCALE, ONSET, PER_FLOW, RATE_SCALE, TINY
 from constitutive.tensor import COLUMN, ROW
 
 
@@ -101,8 +101,8 @@ class InternalVariableNetwork(nn.Module):
         M = gram(N)
         shape = M * (3.0 / trace(M)) - eye
         scaled = mean * (1.0 / ELASTIC_SCALE)
-        size = torch.sqrt(inner(scaled, scaled) + TINY).reshape(n, 1)
-        inputs = torch.cat([scaled.reshape(n, 9), shape.reshape(n, 9), size, h], 1)
+        norm_of_mean = torch.sqrt(inner(scaled, scaled) + TINY).reshape(n, 1)
+        inputs = torch.cat([scaled.reshape(n, 9), shape.reshape(n, 9), norm_of_mean, h], 1)
         units = activation(self.second(activation(self.first(inputs))))
         out = torch.addmm(last[1], units, last[0].T)
         T = out[:, :9].reshape(n, 3, 3) * ELASTIC_SCALE
@@ -121,7 +121,9 @@ class InternalVariableNetwork(nn.Module):
         determinant = (torch.linalg.cross(N[:, 0], N[:, 1]) * N[:, 2]).sum(1)
         N = N * ((4.0 - determinant)[:, None, None] / 3.0)
         flow = norm / torch.sqrt(norm + TINY**1.25)
-        y = flow.reshape(n, 1) * self.log_by_flow.exp() + x.reshape(n, 1) * self.log_by_rate.exp()
+        size = inner(e_trial, e_trial)
+        ageing = (x * size / (size + ONSET**2)).reshape(n, 1)
+        y = flow.reshape(n, 1) * self.log_by_flow.exp() + ageing * self.log_by_rate.exp()
         driven = de.reshape(n, 9) @ self.drive.T * (1.0 / ELASTIC_SCALE)
         h = h + mean_decay(y) * (driven + y * (activation(out[:, 10:]) - h))
         return U @ N, (N, h, T, r), flow
