@@ -18,6 +18,7 @@ import numba
 import numpy as np
 
 from fem.checkpoint import NAME, PREVIOUS, TEMPORARY, read_checkpoint, write_checkpoint
+from fem.elements import MaterialError
 from fem.history import History
 from fem.model import Model
 from fem.output import FieldWriter, cell_fields, field_units, replace_file
@@ -154,7 +155,7 @@ class _Run:
         self.record_interval, self.frame_interval = end_time / settings.records, end_time / max(settings.frames, 1)
         self.impulse_before = np.zeros(len(self.solver.accounts))
         self.largest_error = 0.0
-        self.wall_time = 0.0
+        self.wall_time = self.saved = 0.0
         self.stop_signal: int | None = None
         if checkpoint is not None:
             self._resume(*checkpoint)
@@ -190,11 +191,7 @@ class _Run:
         last_checkpoint = time.monotonic()
         while solver.time < self.end_time:
             begin = time.perf_counter()
-            remaining, stable = self.end_time - solver.time, solver.stable_step()
-            last = remaining <= stable
-            solver.step(remaining if last else min(stable, 0.5 * remaining))
-            if last:
-                solver.time = self.end_time
+            self._step()
             self.wall_time += time.perf_counter() - begin
             self._record_when_due()
             progress.update(solver.time, solver.steps)
@@ -212,6 +209,18 @@ class _Run:
         if self.folder is not None:
             _write_json(self.folder / "summary.json", summary)
         return Result(summary, self.history, solver, self.folder)
+
+    def _step(self) -> None:
+        solver = self.solver
+        remaining, stable = self.end_time - solver.time, solver.stable_step()
+        last = remaining <= stable
+        try:
+            solver.step(remaining if last else min(stable, 0.5 * remaining))
+        except MaterialError as error:
+            where = f"; the last good checkpoint, at {self.saved:.6g} s, is in {self.folder}" if self.folder else ""
+            raise MaterialError(f"{error}{where}") from None
+        if last:
+            solver.time = self.end_time
 
     def _record_when_due(self) -> None:
         reached = self.solver.time * (1.0 + 1e-12)
@@ -256,6 +265,7 @@ class _Run:
         }
         arrays = self.solver.save() | {"history": self.history.table(), "impulse_before": self.impulse_before}
         write_checkpoint(self.folder, arrays, self.model.fingerprint(), progress)
+        self.saved = self.solver.time
 
     def _resume(self, arrays: dict[str, np.ndarray], progress: dict[str, Any]) -> None:
         self.history.restore(arrays.pop("history"))
@@ -263,7 +273,7 @@ class _Run:
         self.solver.load(arrays)
         self.solver.elements.law_time[0] = progress["law_time"]
         self.frames, self.largest_error = progress["frames"], progress["largest_error"]
-        self.wall_time = progress["wall_time"]
+        self.wall_time, self.saved = progress["wall_time"], self.solver.time
         self.record_interval, self.frame_interval = progress["intervals"]
 
     def _summary(self, startup: float) -> dict[str, Any]:

@@ -217,4 +217,4 @@ def test_a_material_that_fails_stops_with_element_and_time(tmp_path):
     assert done.returncode == 2
     line = done.stderr.strip()
     assert len(line.splitlines()) == 1
-    assert "element" in line and " s, step" in line
+    assert "element" in line and " s, step" in line and "the last good checkpoint" in line
