@@ -99,6 +99,8 @@ class Solver:
         self.velocity.ravel()[self.held] = 0.0
         self._prescribe(dt, dt_mid)
         self._touch(dt, dt_mid)
+        if self.model.pressures:
+            self.external_work += float(np.sum(self.external * 0.5 * (self.before + self.velocity)) * dt_mid)
         move(self.velocity, dt, self.displacement)
         self.time, self.dt, self.steps = self.time + dt, dt, self.steps + 1
         self.elements.update(self.displacement, self.velocity, dt)
@@ -110,8 +112,6 @@ class Solver:
             self.external_work += prescribe(
                 condition, self.time + 0.5 * dt, dt_mid, self.mass, self.before, self.velocity
             )
-        if self.model.pressures:
-            self.external_work += float(np.sum(self.external * 0.5 * (self.before + self.velocity)) * dt_mid)
 
     def _touch(self, dt: float, dt_mid: float) -> None:
         for account in self.accounts:
@@ -121,7 +121,8 @@ class Solver:
             self.contact_loss += account.result[4]
 
     def _assemble(self) -> None:
-        self.external[:] = 0.0
+        if self.model.pressures:
+            self.external[:] = 0.0
         for load in self.model.pressures:
             add_pressure(load.faces, load.value(self.time), self.model.mesh.points, self.displacement, self.external)
         links = self.elements.topology
