@@ -89,6 +89,20 @@ def test_both_elements_agree_on_a_coarse_rod(tmp_path):
     assert one["final_radius"] == pytest.approx(two["final_radius"], rel=0.02)
 
 
+@pytest.mark.slow
+def test_both_elements_agree_at_ten_thousand_elements(tmp_path):
+    options = [*LONG, "--velocity", 227, "--end-time", "100e-6", "--elements-across", 14, "--symmetry", "quarter",
+               "--no-fields", "--threads", 1]  # fmt: skip
+    one, two = (rod(tmp_path / element, *options, "--element", element) for element in ("hex8r", "hex8"))
+    assert one["elements"] * 4 > 10_000
+    assert one["max_equivalent_plastic_strain"] > 2.0
+    assert one["final_length"] == pytest.approx(two["final_length"], rel=0.01)
+    assert one["final_radius"] == pytest.approx(two["final_radius"], rel=0.02)
+    for result in (one, two):
+        assert result["max_energy_error"] < 0.01
+        assert result["hourglass_energy_ratio"] < 0.05
+
+
 def test_a_quarter_is_the_whole(tmp_path):
     options = ["--elements-across", 6, *COPPER]
     whole, quarter = (rod(tmp_path / part, *options, "--symmetry", part) for part in ("full", "quarter"))
