@@ -54,23 +54,36 @@ def unbroken(tmp_path_factory) -> Path:
     return folder
 
 
+def rows(folder: Path) -> int:
+    """Rows that the history of a run has so far."""
+    try:
+        return (folder / "history.csv").read_text().count("\n") - 1
+    except FileNotFoundError:
+        return 0
+
+
+def kill_after(process: subprocess.Popen, folder: Path, count: int, delay: float) -> None:
+    """SIGKILL a run `delay` seconds after its history has reached so many rows."""
+    deadline = time.monotonic() + 300
+    while rows(folder) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    time.sleep(delay)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
 def test_killed_again_and_again(unbroken, tmp_path):
-    folder, kills = tmp_path / "killed", 0
-    rng = random.Random(5)
-    for attempt in range(40):
+    """Six kills spread over the run at random instants, one of them during start-up, on one and two threads in turn."""
+    folder, rng = tmp_path / "killed", random.Random(5)
+    targets = [0, *sorted(rng.sample(range(5, 300), 5))]
+    for attempt, target in enumerate(targets):
         more = ["--threads", str(1 + attempt % 2)] + (["--restart"] if folder.exists() else [])
-        process = start(folder, *more)
-        try:
-            process.wait(timeout=rng.uniform(0.7, 1.6) if kills < 6 else 300)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        process.communicate()
-        if process.returncode == 0:
-            break
-        assert process.returncode == -signal.SIGKILL
-    assert kills >= 3
-    assert json.loads((folder / "summary.json").read_text())["completed"]
+        kill_after(start(folder, *more), folder, target, rng.uniform(0.0, 0.05))
+    more = ["--restart"] if folder.exists() else []
+    subprocess.run(command(folder, *more), env=environment(), check=True, capture_output=True, timeout=300)
     same_results(unbroken, folder)
 
 
