@@ -11,6 +11,7 @@ from typing import Any
 from cases.options import add_material_options, chosen_material, positive
 from constitutive.material import Material, load_material
 from fem.elements import Controls
+from fem.mesh import Mesh
 from fem.model import CONTACTS, ELEMENTS, Model
 from fem.output import cell_fields
 from fem.picture import picture
@@ -110,6 +111,13 @@ def run_case(
     if not options.quiet:
         _report(result.summary, options.output)
     return result.summary
+
+
+def symmetric_model(mesh: Mesh, material: Material, options: argparse.Namespace, controls: Controls) -> Model:
+    """The model of a body made whole or as a quarter, held in its planes of symmetry."""
+    quarter = options.symmetry == "quarter"
+    model = Model(mesh, material.law, options.element, controls, copies=4 if quarter else 1)
+    return model.fix("symmetry_x", "x").fix("symmetry_y", "y") if quarter else model
 
 
 def _material(options: argparse.Namespace) -> Material:

@@ -8,7 +8,7 @@ import argparse
 
 import numpy as np
 
-from cases.impact import add_impact_options, number_at_least, parse, run_case
+from cases.impact import add_impact_options, number_at_least, parse, run_case, symmetric_model
 from cases.options import command_parser, positive, user_errors
 from constitutive.material import Material
 from fem.contact import cylinder
@@ -45,10 +45,8 @@ def build(options: argparse.Namespace, material: Material, controls: Controls) -
     """The model and the plate's own columns of the history."""
     fine = MARGIN * options.projectile_radius
     mesh = plate(options.plate_radius, options.thickness, fine, options.elements_through, options.symmetry)
-    model = Model(mesh, material.law, options.element, controls, copies=4 if options.symmetry == "quarter" else 1)
+    model = symmetric_model(mesh, material, options, controls)
     model.fix("rim_back", "z")
-    if options.symmetry == "quarter":
-        model.fix("symmetry_x", "x").fix("symmetry_y", "y")
     projectile = cylinder(
         face=(0.0, 0.0, 0.0),
         axis=(0.0, 0.0, 1.0),

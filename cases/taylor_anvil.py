@@ -7,7 +7,7 @@ import argparse
 
 import numpy as np
 
-from cases.impact import add_impact_options, number_at_least, parse, run_case
+from cases.impact import add_impact_options, number_at_least, parse, run_case, symmetric_model
 from cases.options import command_parser, positive, user_errors
 from constitutive.material import Material
 from fem.contact import plane
@@ -38,10 +38,8 @@ def parser() -> argparse.ArgumentParser:
 def build(options: argparse.Namespace, material: Material, controls: Controls) -> tuple[Model, dict[str, Monitor]]:
     """The model and the rod's own columns of the history."""
     mesh = cylinder(options.diameter, options.length, options.elements_across, options.symmetry)
-    model = Model(mesh, material.law, options.element, controls, copies=4 if options.symmetry == "quarter" else 1)
+    model = symmetric_model(mesh, material, options, controls)
     model.initial_velocity((0.0, 0.0, -options.velocity))
-    if options.symmetry == "quarter":
-        model.fix("symmetry_x", "x").fix("symmetry_y", "y")
     model.contact(plane(friction=options.friction), method=options.contact)
     return model, {
         "length": Monitor("m, of the rod", length),

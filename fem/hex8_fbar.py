@@ -22,13 +22,13 @@ import numpy as np
 from numba import prange, types
 
 from constitutive.jit import njit
-from constitutive.law import BLOCK, UPDATE_BLOCK, Law
+from constitutive.law import BLOCK, UPDATE_BLOCK, Law, load_symmetric, load_tensor
 from constitutive.tensor import adjugate, isochoric_factor, norm_squared
 from fem.blocks import element_blocks
 from fem.clock import seconds
 from fem.elements import Controls, Elements
 from fem.hex8 import gauss_gradients
-from fem.hex8r import gather, load6, load9, scatter, transpose
+from fem.hex8r import gather, scatter, transpose
 from fem.mesh import Mesh
 
 N, E = BLOCK, BLOCK // 8  # points and elements of a block; point p = 8 q + e
@@ -59,7 +59,7 @@ def _deform(B, weight, volume, w):
                     w[_F + (3 * i + j) * N + q * E + e] = total
         for e in range(E):
             p = q * E + e
-            F = load9(w, _F, p)
+            F = load_tensor(w, _F + p)
             J = (
                 F[0] * (F[4] * F[8] - F[5] * F[7])
                 + F[1] * (F[5] * F[6] - F[3] * F[8])
@@ -91,9 +91,9 @@ def _deviatoric_forces(B, weight, volume, stress, w):
     for q in range(8):
         for e in range(E):
             p = q * E + e
-            cof = transpose(adjugate(load9(w, _F, p)))
+            cof = transpose(adjugate(load_tensor(w, _F + p)))
             inverse_J = 1.0 / w[_J + p]
-            s = load6(stress, 0, p)
+            s = load_symmetric(stress, p)
             scale = weight[p] * (w[_VOLUME + e] / volume[e] if volume[e] > 0.0 else 1.0)
             third = (s[0] + s[1] + s[2]) / 3.0
             w[_MEAN + e] += scale * third

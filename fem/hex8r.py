@@ -21,7 +21,7 @@ import numpy as np
 from numba import prange, types
 
 from constitutive.jit import inline, njit
-from constitutive.law import BLOCK, UPDATE_BLOCK, Law
+from constitutive.law import BLOCK, UPDATE_BLOCK, Law, load_symmetric, load_tensor
 from constitutive.tensor import adjugate, norm_squared, push_forward
 from fem.blocks import element_blocks
 from fem.clock import seconds
@@ -34,17 +34,6 @@ N = BLOCK
 _U, _V, _F, _OLD, _PV, _WORK = 0, 24 * N, 48 * N, 57 * N, 63 * N, 72 * N
 _FORCE = 75 * N
 _SCRATCH = 99 * N
-
-
-@inline
-def load9(a, at, p):
-    return (a[at + p], a[at + N + p], a[at + 2 * N + p], a[at + 3 * N + p], a[at + 4 * N + p], a[at + 5 * N + p],
-            a[at + 6 * N + p], a[at + 7 * N + p], a[at + 8 * N + p])  # fmt: skip
-
-
-@inline
-def load6(a, at, p):
-    return (a[at + p], a[at + N + p], a[at + 2 * N + p], a[at + 3 * N + p], a[at + 4 * N + p], a[at + 5 * N + p])
 
 
 @inline
@@ -127,7 +116,7 @@ def _stress_forces(numbers, dt, B, volume, length, F_old, stress, pressure, limi
     c = np.sqrt(modulus / density)
     hourglass = 16.0 / 3.0 * numbers[6] * shear / density
     for p in range(N):
-        F, old = load9(w, _F, p), load9(F_old, 0, p)
+        F, old = load_tensor(w, _F + p), load_tensor(F_old, p)
         adjF, adj_old = adjugate(F), adjugate(old)
         cof, cof_old = transpose(adjF), transpose(adj_old)
         J = F[0] * adjF[0] + F[1] * adjF[3] + F[2] * adjF[6]
@@ -151,10 +140,10 @@ def _stress_forces(numbers, dt, B, volume, length, F_old, stress, pressure, limi
         p_v = density / J * (-b1 * c * L * d + (b2 * L * squeeze) * (b2 * L * squeeze))
         xi = b1 + b2 * b2 * L / c * squeeze
         limit[p] = 2.0 * (np.sqrt(1.0 + xi * xi) - xi) / max(omega, 1e-300)
-        sigma = load6(stress, 0, p)
+        sigma = load_symmetric(stress, p)
         V = volume[p]
         P = symmetric_times(sigma, cof)
-        P_old = symmetric_times(load6(w, _OLD, p), cof_old)
+        P_old = symmetric_times(load_symmetric(w, _OLD + p), cof_old)
         w[_WORK + p] = 0.5 * V * (contract(P, dF) + contract(P_old, dF))
         w[_WORK + N + p] = -0.5 * V * (p_v * growth + pressure[p] * contract(cof_old, dF))
         pressure[p] = p_v
