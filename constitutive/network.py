@@ -17,13 +17,63 @@ TILE = 4  # inputs and outputs that `dense` takes at a time; layers are filled u
 
 
 @njit
+def spread(biases, start, rows, y):
+    """y = b: each bias to all points of its row; returns where in `biases` the next begin."""
+    for j in range(rows):
+        b = biases[start + j]
+        for p in range(j * BLOCK, (j + 1) * BLOCK):
+            y[p] = b
+    return start + rows
+
+
+@njit
+def dense(weights, start, inputs, outputs, lanes, x, y):
+    """y += W x: W (outputs, inputs) from `start` on, x (inputs * lanes,), y (outputs * lanes,).
+
+    A feature holds `lanes` numbers: BLOCK, or 5 BLOCK where it is a deviator. Returns where in `weights` the next layer
+    begins. TILE outputs by TILE inputs at a time, so that each loaded vector is used TILE times.
+    """
+    W = weights[start : start + outputs * inputs].reshape(outputs, inputs)
+    X, Y = x[: inputs * lanes].reshape(inputs, lanes), y[: outputs * lanes].reshape(outputs, lanes)
+    whole_out, whole_in = outputs - outputs % TILE, inputs - inputs % TILE
+    for j in range(0, whole_out, TILE):
+        y0, y1, y2, y3 = Y[j], Y[j + 1], Y[j + 2], Y[j + 3]
+        for i in range(0, whole_in, TILE):
+            x0, x1, x2, x3 = X[i], X[i + 1], X[i + 2], X[i + 3]
+            w00, w01, w02, w03 = W[j, i], W[j, i + 1], W[j, i + 2], W[j, i + 3]
+            w10, w11, w12, w13 = W[j + 1, i], W[j + 1, i + 1], W[j + 1, i + 2], W[j + 1, i + 3]
+            w20, w21, w22, w23 = W[j + 2, i], W[j + 2, i + 1], W[j + 2, i + 2], W[j + 2, i + 3]
+            w30, w31, w32, w33 = W[j + 3, i], W[j + 3, i + 1], W[j + 3, i + 2], W[j + 3, i + 3]
+            for p in range(lanes):
+                a, b, c, d = x0[p], x1[p], x2[p], x3[p]
+                y0[p] += w00 * a + w01 * b + w02 * c + w03 * d
+                y1[p] += w10 * a + w11 * b + w12 * c + w13 * d
+                y2[p] += w20 * a + w21 * b + w22 * c + w23 * d
+                y3[p] += w30 * a + w31 * b + w32 * c + w33 * d
+        for i in range(whole_in, inputs):
+            x0, w0, w1, w2, w3 = X[i], W[j, i], W[j + 1, i], W[j + 2, i], W[j + 3, i]
+            for p in range(lanes):
+                y0[p] += w0 * x0[p]
+                y1[p] += w1 * x0[p]
+                y2[p] += w2 * x0[p]
+                y3[p] += w3 * x0[p]
+    for j in range(whole_out, outputs):
+        y0 = Y[j]
+        for i in range(inputs):
+            x0, w0 = X[i], W[j, i]
+            for p in range(lanes):
+                y0[p] += w0 * x0[p]
+    return start + outputs * inputs
+
+
+@njit
 def padded(n):
     """n rounded up to a multiple of TILE."""
     return -(-n // TILE) * TILE
 
 
 @njit
-def dense(weights, start, inputs, outputs, x, y):
+def tiled_dense(weights, start, inputs, outputs, x, y):
     """y = W x + b for a block: x (inputs * BLOCK,), y (outputs * BLOCK,); returns where the next layer's weights start.
 
     TILE outputs by TILE inputs at a time, so that each loaded vector is used TILE times; slices and constant offsets
@@ -55,8 +105,10 @@ def dense(weights, start, inputs, outputs, x, y):
 def activate(y, first, last):
     """x / sqrt(1 + x^2) in place, of rows first to last."""
     one = np.float32(1.0)
-    for p in range(first * BLOCK, last * BLOCK):
-        y[p] = y[p] / math.sqrt(one + y[p] * y[p])
+    for row in range(first, last):
+        values = y[row * BLOCK : (row + 1) * BLOCK]
+        for p in range(BLOCK):
+            values[p] = values[p] / math.sqrt(one + values[p] * values[p])
 
 
 @njit

@@ -49,7 +49,7 @@ from constitutive.law import (
     load_symmetric,
     load_tensor,
 )
-from constitutive.network import SELU_ALPHA, SELU_SCALE, TILE, dense, selu, tiled
+from constitutive.network import SELU_ALPHA, SELU_SCALE, TILE, selu, tiled, tiled_dense
 from constitutive.tensor import adjugate, determinant, norm_squared, push_forward
 
 LATE, APART = 3, 4  # reasons of failure
@@ -191,7 +191,7 @@ def _update(params, weights, start, F_new, dt, stress, state, status):
     selu(x, 0, width)
     place = 0
     for _ in range(layers):
-        place = dense(weights, place, width, width, x, y)
+        place = tiled_dense(weights, place, width, width, x, y)
         selu(y, 0, width)
         x, y = y, x
     size = OUTPUTS * width + OUTPUTS
@@ -200,7 +200,7 @@ def _update(params, weights, start, F_new, dt, stress, state, status):
     left, last = place + k * size, np.empty(size, weights.dtype)
     for i in range(size):
         last[i] = weights[left + i] + part * (weights[left + size + i] - weights[left + i])
-    dense(last, 0, width, OUTPUTS, x, y)
+    tiled_dense(last, 0, width, OUTPUTS, x, y)
     s = y[: 6 * BLOCK].astype(np.float64)
     return _respond(params[5], params[6], params[7], F_new, R, s, stress, state, status)
 

@@ -1,7 +1,7 @@
 """The learned law `recurrent`: an internal-variable surrogate of a polycrystal (SPEC section 7).
 
-Elasticity, pressure and frame indifference are exact; a network gives only the inelastic flow. For the energy (A.3) of
-the paper, a polycrystal under one F has the stress
+Elasticity, pressure, frame indifference and, without a texture of its own, isotropy are exact; a network gives only the
+inelastic flow. For the energy (A.3) of the paper, a polycrystal under one F has the stress
 
     sigma = G/J dev(A A^T) + 2 lambda_e (J - 1) I,   A = J^(-1/3) F N,   det N = 1
 
@@ -12,27 +12,33 @@ and neither sees a rotation of F. Between two evaluations of the network, e rela
 
     de/dt = de_elastic/dt - r (e - T)
 
+The material remembers by deviators h_k and scalars s_k in the same lattice. The network works on deviators as wholes:
+it mixes them and squares them, and only their invariants pass through layers of units, so that a rotation of the
+reference state turns T and h and nothing else. A texture of its own is a constant deviator b_j in each mixture.
+
 A step of any dt, from e_old to the elastic trial e_tr (A^T A with the old N, the old and the new F):
 
     e_m = middle of the step as T and r of the step before have it
-    (T, u, w) = network(e_m / e_s, 3 N^T N / tr(N^T N) - I, |e_m| / e_s, h),   r = r_0 (u + sqrt(1 + u^2))^4
+    v_j = W_j . (e_m / e_s, 3 N^T N / tr(N^T N) - I, h) + b_j             channels, deviators
+    (u, a, b, c, gates) = units(|v|, det v, s, |e_m| / e_s)               two hidden layers of units, the last linear
+    (T / e_s, w) = W_out (a_j v_j, b_j 3 dev(v_j v_j) / sqrt(1 + |v_j|^2)),   r = r_0 (u + sqrt(1 + u^2))^4
     e = e_old - x g(x) (e_old - T) + g(x) (e_tr - e_old),   x = r dt       exact for constant T, r and strain rate, if
                                                                     g(x) = (1 - exp(-x)) / x; here (1+x/2)/(1+x+x^2/2)
     e <- e min(1, |e_tr|/|e|)                             relaxation releases energy: plastic power is not negative
     d = e_tr - e,  z = sym(d e_tr) - d, bounded by |z| < 1          then (I + z)^(1/2) takes e_tr to e, to order e^2
     N <- N (I + z/2 - z^2/8) / det^(1/3)                            the root's series; positive definite
-    h <- h + g(y) (c : (e_tr - e_old) / e_s + y (phi(w) - h)),  y = alpha |z| + beta x b(e_tr)       memory
-    b(e) = |e|^2 / (|e|^2 + e_0^2)                        at rest it does not age
+    y = (alpha |z| + beta x b(e_tr)) (gate + sqrt(1 + gate^2))      how far a memory relaxes in the step
+    h <- h + g(y) (c_k (e_tr - e_old) / e_s + y (w / sqrt(1 + |w|^2) - h)),   s <- s + y g(y) (phi(c) - s)
+    b(e) = |e|^2 / (|e|^2 + e_0^2)                        at rest a memory does not age
     D <- D + G/2 (e_old + e)/2 : d                        plastic work per reference volume, J/m3
     p <- p + sqrt(2/3) |z| / 2                            equivalent plastic strain of the mean flow
 
-    network: two hidden layers, activation phi(x) = x / sqrt(1 + x^2), linear last layer; float32
-
-G, lambda_e Pa; J = det F; e_s, r_0 fixed scales; alpha, beta >= 0, c learned, for each h: a memory may be driven and
-relaxed like the stress of some of the grains (c, beta), or forget by strain (alpha). Norms are Frobenius'. No function
-of the C library is called, so that loops over points vectorise. A point with e_tr = 0 gets z = 0: stress-free it stays,
-bit for bit. `outside_envelope` is how far |e|, the shape or p have ever been beyond their largest values in training:
-0 inside, 0.1 where one was 10 % beyond.
+G, lambda_e Pa; J = det F; e_s, r_0 fixed scales; phi(x) = x / sqrt(1 + x^2) the units' activation; alpha, beta >= 0 and
+c_k learned, for each memory: it may be driven and relaxed like the stress of some of the grains (c_k, beta), or forget
+by strain (alpha). Norms are Frobenius'. The network is float32, all else float64. No function of the C library is
+called, so that loops over points vectorise. A point with e_tr = 0 gets z = 0: stress-free it stays, bit for bit, and a
+block of points that have never moved is left alone. `outside_envelope` is how far |e|, the shape or p have ever been
+beyond their largest values in training: 0 inside, 0.1 where one was 10 % beyond.
 """
 
 import math
@@ -43,7 +49,7 @@ from typing import Any
 import numpy as np
 
 from constitutive.artefact import Artefact, load_artefact
-from constitutive.jit import inline, njit
+from constitutive.jit import njit
 from constitutive.law import (
     BLOCK,
     INVERTED,
@@ -54,220 +60,153 @@ from constitutive.law import (
     Parameter,
     State,
     compile_block,
-    load_symmetric,
     load_tensor,
 )
-from constitutive.network import TILE, activate, dense, padded, tiled
-from constitutive.tensor import determinant, isochoric_factor, matmul, norm_squared, push_forward
+from constitutive.network import activate, dense, spread
+from constitutive.recurrent_equations import (
+    ELASTIC_SCALE,
+    contract,
+    elastic_strain,
+    flow,
+    gated,
+    gram,
+    invariants,
+    memory_rate,
+    network_inputs,
+    relaxation_rate,
+    remembered,
+    remembered_tensor,
+    transpose,
+)
+from constitutive.tensor import determinant, isochoric_factor, norm_squared, push_forward
 
-ELASTIC_SCALE = 0.005  # e_s: a fair part of e where metals flow fast
-RATE_SCALE = 1e7  # r_0, 1/s
-ONSET = 5e-4  # e_0
-TINY = 1e-16  # keeps ratios of vanishing strains finite, also in the float32 of training
 PER_FLOW = 0.5 * math.sqrt(2.0 / 3.0)  # equivalent plastic strain per |z|
-HEADER = 8  # G, lambda_e, width, hidden, reciprocals of the three bounds of the envelope, unused
-INPUTS, OUTPUTS = 13, 7  # of the network, beside the hidden variables
-TARGET, RATE, STRAIN, WORK, OUTSIDE, HIDDEN = 9, 15, 16, 17, 18, 19  # where they begin in the state, behind N
-MOST = 1024  # units of a layer
+HEADER = 10  # G, lambda_e, tensors, scalars, channels, width, reciprocals of the three bounds of the envelope, unused
+TARGET, RATE, STRAIN, WORK, OUTSIDE, MEMORY = 9, 14, 15, 16, 17, 18  # where they begin in the state, behind N
+FIVE = 5 * BLOCK  # numbers of a deviator at all points of a block
+MOST = 1024  # units of a layer, channels, memories
 
 
-@inline
-def gram(A):
-    """A^T A of a 9-tuple, as a 6-tuple."""
-    return (
-        A[0] * A[0] + A[3] * A[3] + A[6] * A[6],
-        A[1] * A[1] + A[4] * A[4] + A[7] * A[7],
-        A[2] * A[2] + A[5] * A[5] + A[8] * A[8],
-        A[0] * A[1] + A[3] * A[4] + A[6] * A[7],
-        A[1] * A[2] + A[4] * A[5] + A[7] * A[8],
-        A[0] * A[2] + A[3] * A[5] + A[6] * A[8],
-    )
-
-
-@inline
-def symmetric_product(A, B):
-    """(A B + B A) / 2 of symmetric 6-tuples."""
-    return (
-        A[0] * B[0] + A[3] * B[3] + A[5] * B[5],
-        A[1] * B[1] + A[3] * B[3] + A[4] * B[4],
-        A[2] * B[2] + A[4] * B[4] + A[5] * B[5],
-        0.5 * ((A[0] + A[1]) * B[3] + A[3] * (B[0] + B[1]) + A[4] * B[5] + A[5] * B[4]),
-        0.5 * ((A[1] + A[2]) * B[4] + A[4] * (B[1] + B[2]) + A[3] * B[5] + A[5] * B[3]),
-        0.5 * ((A[0] + A[2]) * B[5] + A[5] * (B[0] + B[2]) + A[3] * B[4] + A[4] * B[3]),
-    )
-
-
-@inline
-def inner(A, B):
-    """A : B of symmetric 6-tuples."""
-    return A[0] * B[0] + A[1] * B[1] + A[2] * B[2] + 2.0 * (A[3] * B[3] + A[4] * B[4] + A[5] * B[5])
-
-
-@inline
-def mean_decay(x):
-    """g(x) for x >= 0."""
-    half = 0.5 * x
-    return (1.0 + half) / (1.0 + x * (1.0 + half))
-
-
-@inline
-def elastic_strain(F, N):
-    """dev(A^T A) as a 6-tuple."""
-    C = gram(matmul(F, N))
-    factor = isochoric_factor(determinant(F))
-    mean = factor * (C[0] + C[1] + C[2]) * (1.0 / 3.0)
-    return (
-        factor * C[0] - mean,
-        factor * C[1] - mean,
-        factor * C[2] - mean,
-        factor * C[3],
-        factor * C[4],
-        factor * C[5],
-    )
-
-
-@inline
-def relaxed(e_old, e_trial, T, x):
-    """e after x = r dt, as a 6-tuple."""
-    g = mean_decay(x)
-    a = x * g
-    return (
-        e_old[0] - a * (e_old[0] - T[0]) + g * (e_trial[0] - e_old[0]),
-        e_old[1] - a * (e_old[1] - T[1]) + g * (e_trial[1] - e_old[1]),
-        e_old[2] - a * (e_old[2] - T[2]) + g * (e_trial[2] - e_old[2]),
-        e_old[3] - a * (e_old[3] - T[3]) + g * (e_trial[3] - e_old[3]),
-        e_old[4] - a * (e_old[4] - T[4]) + g * (e_trial[4] - e_old[4]),
-        e_old[5] - a * (e_old[5] - T[5]) + g * (e_trial[5] - e_old[5]),
-    )
-
-
-@inline
-def stretch(e_trial, e):
-    """I + z/2 - z^2/8 as a 9-tuple, and |z|, of the flow that takes e_trial to e."""
-    d = (
-        e_trial[0] - e[0],
-        e_trial[1] - e[1],
-        e_trial[2] - e[2],
-        e_trial[3] - e[3],
-        e_trial[4] - e[4],
-        e_trial[5] - e[5],
-    )
-    s = symmetric_product(d, e_trial)
-    z = (s[0] - d[0], s[1] - d[1], s[2] - d[2], s[3] - d[3], s[4] - d[4], s[5] - d[5])
-    square, q = inner(z, z), symmetric_product(z, z)
-    bound = 1.0 / math.sqrt(math.sqrt(1.0 + square * square))
-    half, eighth = 0.5 * bound, 0.125 * bound * bound
-    v3, v4, v5 = half * z[3] - eighth * q[3], half * z[4] - eighth * q[4], half * z[5] - eighth * q[5]
-    return (
-        1.0 + half * z[0] - eighth * q[0],
-        v3,
-        v5,
-        v3,
-        1.0 + half * z[1] - eighth * q[1],
-        v4,
-        v5,
-        v4,
-        1.0 + half * z[2] - eighth * q[2],
-    ), bound * math.sqrt(square)
-
-
-@inline
-def _load6(block, row, p):
-    """Six components from row on of point p."""
+@njit
+def _load5(block, row, p):
+    """The deviator from row on of point p."""
     b = row * BLOCK + p
-    return (block[b], block[b + BLOCK], block[b + 2 * BLOCK], block[b + 3 * BLOCK], block[b + 4 * BLOCK],
-            block[b + 5 * BLOCK])  # fmt: skip
+    return (block[b], block[b + BLOCK], block[b + 2 * BLOCK], block[b + 3 * BLOCK], block[b + 4 * BLOCK])
 
 
 @njit
-def _strains(F_old, F_new, dt, state, hidden, x, work):
-    """The network's inputs x (float32), and the first rows of work: e_old (6), e_trial (6)."""
+def _is_virgin(F_old, F_new, state):
+    """Whether no point of the block has ever moved: F = I bit for bit at both ends, no flow."""
+    for c in range(9):
+        unit = 1.0 if c % 4 == 0 else 0.0
+        for p in range(c * BLOCK, (c + 1) * BLOCK):
+            if F_old[p] != unit or F_new[p] != unit:
+                return False
+    return state[STRAIN * BLOCK : (STRAIN + 1) * BLOCK].max() == 0.0
+
+
+@njit
+def _strains(F_old, F_new, dt, state, work, t, size):
+    """e_old and e_trial into `work` (10 rows), the first two deviators of t, and |e_m| / e_s."""
     for p in range(BLOCK):
-        N, T = load_tensor(state, p), _load6(state, TARGET, p)
-        e_old = elastic_strain(load_tensor(F_old, p), N)
-        e_trial = elastic_strain(load_tensor(F_new, p), N)
-        e = relaxed(e_old, e_trial, T, state[RATE * BLOCK + p] * dt)
-        e = (
-            (0.5 / ELASTIC_SCALE) * (e_old[0] + e[0]),
-            (0.5 / ELASTIC_SCALE) * (e_old[1] + e[1]),
-            (0.5 / ELASTIC_SCALE) * (e_old[2] + e[2]),
-            (0.5 / ELASTIC_SCALE) * (e_old[3] + e[3]),
-            (0.5 / ELASTIC_SCALE) * (e_old[4] + e[4]),
-            (0.5 / ELASTIC_SCALE) * (e_old[5] + e[5]),
-        )
-        M = gram(N)
-        per_mean = 3.0 / (M[0] + M[1] + M[2])
-        for c in range(6):
+        N, A, B = load_tensor(state, p), load_tensor(F_old, p), load_tensor(F_new, p)
+        e_old = elastic_strain(A, N, isochoric_factor(determinant(A)))
+        e_trial = elastic_strain(B, N, isochoric_factor(determinant(B)))
+        mean, shape, length = network_inputs(e_old, e_trial, N, _load5(state, TARGET, p), state[RATE * BLOCK + p], dt)
+        for c in range(5):
             work[c * BLOCK + p] = e_old[c]
-            work[(6 + c) * BLOCK + p] = e_trial[c]
-            x[c * BLOCK + p] = e[c]
-            x[(6 + c) * BLOCK + p] = M[c] * per_mean - (1.0 if c < 3 else 0.0)
-        x[12 * BLOCK + p] = math.sqrt(inner(e, e) + TINY)
-    for p in range(hidden * BLOCK):
-        x[INPUTS * BLOCK + p] = state[HIDDEN * BLOCK + p]
+            work[(5 + c) * BLOCK + p] = e_trial[c]
+            t[c * BLOCK + p] = mean[c]
+            t[(5 + c) * BLOCK + p] = shape[c]
+        size[p] = length
 
 
 @njit
-def _flow(G, dt, y, work, state):
-    """New N, T, r, equivalent plastic strain and plastic work; work's last two rows receive |z| and x b(e_tr)."""
-    for p in range(BLOCK):
-        e_old, e_trial, T = load_symmetric(work, p), _load6(work, 6, p), load_symmetric(y, p)
-        T = (
-            ELASTIC_SCALE * T[0],
-            ELASTIC_SCALE * T[1],
-            ELASTIC_SCALE * T[2],
-            ELASTIC_SCALE * T[3],
-            ELASTIC_SCALE * T[4],
-            ELASTIC_SCALE * T[5],
-        )
-        u = np.float64(y[6 * BLOCK + p])
-        s = u + math.sqrt(1.0 + u * u)
-        s = s * s
-        r = RATE_SCALE * s * s
-        e = relaxed(e_old, e_trial, T, r * dt)
-        scale = math.sqrt(min(inner(e_trial, e_trial) / (inner(e, e) + TINY), 1.0))
-        e = (scale * e[0], scale * e[1], scale * e[2], scale * e[3], scale * e[4], scale * e[5])
-        V, flow = stretch(e_trial, e)
-        N = matmul(load_tensor(state, p), V)
-        unimodular = (4.0 - determinant(N)) * (1.0 / 3.0)
-        for c in range(9):
-            state[c * BLOCK + p] = unimodular * N[c]
-        for c in range(6):
-            state[(TARGET + c) * BLOCK + p] = T[c]
-        state[RATE * BLOCK + p] = r
-        state[STRAIN * BLOCK + p] += PER_FLOW * flow
-        middle = inner(e_old, e_trial) - inner(e_old, e) + inner(e, e_trial) - inner(e, e)  # (e_old + e) : (e_tr - e)
-        state[WORK * BLOCK + p] += max(0.25 * G * middle, 0.0)
-        work[12 * BLOCK + p] = flow
-        size = inner(e_trial, e_trial)
-        work[13 * BLOCK + p] = r * dt * size / (size + ONSET * ONSET)
-
-
-@njit
-def _remember(memory, hidden, y, work, state):
-    """New h; `memory` holds alpha, beta and c / e_s (6) of each."""
-    for k in range(hidden):
-        alpha, beta, c = memory[8 * k], memory[8 * k + 1], memory[8 * k + 2 : 8 * k + 8]
-        c0, c1, c2, c3, c4, c5 = c[0], c[1], c[2], c[3], c[4], c[5]
-        h, target = state[(HIDDEN + k) * BLOCK : (HIDDEN + k + 1) * BLOCK], y[(OUTPUTS + k) * BLOCK :]
+def _invariants(channels, v, x):
+    """|v| and det v of each channel, rows of x."""
+    for j in range(channels):
+        vj = v[j * FIVE : (j + 1) * FIVE]
+        size, det = x[j * BLOCK : (j + 1) * BLOCK], x[(channels + j) * BLOCK : (channels + j + 1) * BLOCK]
         for p in range(BLOCK):
-            old, new = load_symmetric(work, p), _load6(work, 6, p)
-            driven = c0 * (new[0] - old[0]) + c1 * (new[1] - old[1]) + c2 * (new[2] - old[2])
-            driven += c3 * (new[3] - old[3]) + c4 * (new[4] - old[4]) + c5 * (new[5] - old[5])
-            x = alpha * work[12 * BLOCK + p] + beta * work[13 * BLOCK + p]
-            h[p] += mean_decay(x) * (driven + x * (np.float64(target[p]) - h[p]))
+            size[p], det[p] = invariants(_load5(vj, 0, p))
+
+
+@njit
+def _gates(channels, v, units, parts):
+    """a v and b 3 dev(v v) / sqrt(1 + |v|^2) of each channel."""
+    for j in range(channels):
+        vj = v[j * FIVE : (j + 1) * FIVE]
+        a = units[(1 + j) * BLOCK : (2 + j) * BLOCK]
+        b = units[(1 + channels + j) * BLOCK : (2 + channels + j) * BLOCK]
+        linear = parts[j * FIVE : (j + 1) * FIVE]
+        squared = parts[(channels + j) * FIVE : (channels + j + 1) * FIVE]
+        for p in range(BLOCK):
+            x, y = gated(_load5(vj, 0, p), a[p], b[p])
+            for c in range(5):
+                linear[c * BLOCK + p] = x[c]
+                squared[c * BLOCK + p] = y[c]
+
+
+@njit
+def _flow(G, dt, out, u, work, state):
+    """New N, T, r, plastic strain and plastic work; the last two rows of work receive |z| and x b(e_trial)."""
+    for p in range(BLOCK):
+        e_old, e_trial, T32 = _load5(work, 0, p), _load5(work, 5, p), _load5(out, 0, p)
+        T = (
+            ELASTIC_SCALE * np.float64(T32[0]),
+            ELASTIC_SCALE * np.float64(T32[1]),
+            ELASTIC_SCALE * np.float64(T32[2]),
+            ELASTIC_SCALE * np.float64(T32[3]),
+            ELASTIC_SCALE * np.float64(T32[4]),
+        )
+        r = relaxation_rate(np.float64(u[p]))
+        N, e, length, ageing = flow(e_old, e_trial, T, r * dt, load_tensor(state, p))
+        moves = 1.0 if contract(e_trial, e_trial) > 0.0 else 0.0  # a point at rest does not know its neighbours
+        for c in range(9):
+            state[c * BLOCK + p] = N[c]
+        for c in range(5):
+            state[(TARGET + c) * BLOCK + p] = moves * T[c]
+        state[RATE * BLOCK + p] = moves * r
+        state[STRAIN * BLOCK + p] += PER_FLOW * length
+        d = (e_trial[0] - e[0], e_trial[1] - e[1], e_trial[2] - e[2], e_trial[3] - e[3], e_trial[4] - e[4])
+        state[WORK * BLOCK + p] += max(0.25 * G * (contract(e_old, d) + contract(e, d)), 0.0)
+        work[10 * BLOCK + p] = length
+        work[11 * BLOCK + p] = ageing
+
+
+@njit
+def _remember(memory, tensors, scalars, out, targets, gates, work, state):
+    """New h and s; `memory` holds alpha, beta, c of each."""
+    length, ageing = work[10 * BLOCK : 11 * BLOCK], work[11 * BLOCK : 12 * BLOCK]
+    for k in range(tensors):
+        alpha, beta, drive = memory[3 * k], memory[3 * k + 1], memory[3 * k + 2]
+        h = state[MEMORY * BLOCK + k * FIVE : MEMORY * BLOCK + (k + 1) * FIVE]
+        w, gate = out[(1 + k) * FIVE : (2 + k) * FIVE], gates[k * BLOCK : (k + 1) * BLOCK]
+        for p in range(BLOCK):
+            y = memory_rate(alpha, beta, np.float64(gate[p]), length[p], ageing[p])
+            new = remembered_tensor(_load5(h, 0, p), _load5(w, 0, p), drive, _load5(work, 0, p), _load5(work, 5, p), y)
+            for c in range(5):
+                h[c * BLOCK + p] = new[c]
+    first = MEMORY * BLOCK + tensors * FIVE
+    for k in range(scalars):
+        alpha, beta = memory[3 * (tensors + k)], memory[3 * (tensors + k) + 1]
+        s, target = state[first + k * BLOCK : first + (k + 1) * BLOCK], targets[k * BLOCK : (k + 1) * BLOCK]
+        gate = gates[(tensors + k) * BLOCK : (tensors + k + 1) * BLOCK]
+        for p in range(BLOCK):
+            y = memory_rate(alpha, beta, np.float64(gate[p]), length[p], ageing[p])
+            s[p] = remembered(s[p], np.float64(target[p]), 0.0, y)
 
 
 @njit
 def _respond(params, F_new, stress, state, status):
     """Stress, distance from the envelope and status."""
-    G, lambda_e, per_e, per_shape, per_p = params[0], params[1], params[4], params[5], params[6]
+    G, lambda_e, per_e, per_shape, per_p = params[0], params[1], params[6], params[7], params[8]
     worst = OK
     for p in range(BLOCK):
         F, N = load_tensor(F_new, p), load_tensor(state, p)
         J = determinant(F)
         factor = isochoric_factor(J)
-        B = push_forward(F, gram((N[0], N[3], N[6], N[1], N[4], N[7], N[2], N[5], N[8])))
+        B = push_forward(F, gram(transpose(N)))
         B = (factor * B[0], factor * B[1], factor * B[2], factor * B[3], factor * B[4], factor * B[5])
         mean, g = (B[0] + B[1] + B[2]) * (1.0 / 3.0), G / J
         pressure = g * mean - 2.0 * lambda_e * (J - 1.0)
@@ -284,42 +223,78 @@ def _respond(params, F_new, stress, state, status):
     return worst
 
 
+@njit
+def _network(weights, tensors, scalars, channels, width, t, x, out, units):
+    """The network: deviators t and the rows of x behind the invariants to deviators `out` and `units`.
+
+    t ((2 + tensors) FIVE,), x ((2 channels + scalars + 1) BLOCK,), out ((1 + tensors) FIVE,), units: u, a, b, c, gates.
+    """
+    inputs, outputs = 2 * channels + scalars + 1, 1 + 2 * channels + 2 * scalars + tensors
+    v, parts = np.empty(channels * FIVE, np.float32), np.empty(2 * channels * FIVE, np.float32)
+    y, z = np.empty(width * BLOCK, np.float32), np.empty(width * BLOCK, np.float32)
+    start = spread(weights, 0, 5 * channels, v)
+    start = dense(weights, start, 2 + tensors, channels, FIVE, t, v)
+    _invariants(channels, v, x)
+    start = spread(weights, start, width, y)
+    start = dense(weights, start, inputs, width, BLOCK, x, y)
+    activate(y, 0, width)
+    start = spread(weights, start, width, z)
+    start = dense(weights, start, width, width, BLOCK, y, z)
+    activate(z, 0, width)
+    start = spread(weights, start, outputs, units)
+    start = dense(weights, start, width, outputs, BLOCK, z, units)
+    _gates(channels, v, units, parts)
+    out[:] = np.float32(0.0)
+    dense(weights, start, 2 * channels, 1 + tensors, FIVE, parts, out)
+    activate(units, 1 + 2 * channels, 1 + 2 * channels + scalars)
+
+
 @compile_block
 def update_block(params, F_old, F_new, dt, stress, state, status):
     """See constitutive/law.py."""
-    width, hidden = int(params[2]), int(params[3])
-    first = HEADER + 8 * hidden
+    if _is_virgin(F_old, F_new, state):
+        stress[:] = 0.0
+        status[:] = OK
+        return OK
+    tensors, scalars, channels, width = int(params[2]), int(params[3]), int(params[4]), int(params[5])
+    first = HEADER + 3 * (tensors + scalars)
     memory, weights = params[HEADER:first], params[first:].view(np.float32)
-    inputs, outputs = padded(INPUTS + hidden), padded(OUTPUTS + hidden)
-    x = np.zeros(max(inputs, outputs, width) * BLOCK, np.float32)
-    y = np.empty(max(outputs, width) * BLOCK, np.float32)
-    work = np.empty(14 * BLOCK)
-    _strains(F_old, F_new, dt, state, hidden, x, work)
-    start = dense(weights, 0, inputs, width, x, y)
-    activate(y, 0, width)
-    start = dense(weights, start, width, width, y, x)
-    activate(x, 0, width)
-    dense(weights, start, width, outputs, x, y)
-    activate(y, OUTPUTS, OUTPUTS + hidden)
-    _flow(params[0], dt, y, work, state)
-    _remember(memory, hidden, y, work, state)
+    t, x = np.empty((2 + tensors) * FIVE, np.float32), np.empty((2 * channels + scalars + 1) * BLOCK, np.float32)
+    out = np.empty((1 + tensors) * FIVE, np.float32)
+    units = np.empty((1 + 2 * channels + 2 * scalars + tensors) * BLOCK, np.float32)
+    work = np.empty(12 * BLOCK)
+    _strains(F_old, F_new, dt, state, work, t, x[(2 * channels + scalars) * BLOCK :])
+    remembered_from = MEMORY * BLOCK + tensors * FIVE
+    for p in range(tensors * FIVE):
+        t[2 * FIVE + p] = state[MEMORY * BLOCK + p]
+    for p in range(scalars * BLOCK):
+        x[2 * channels * BLOCK + p] = state[remembered_from + p]
+    _network(weights, tensors, scalars, channels, width, t, x, out, units)
+    _flow(params[0], dt, out, units, work, state)
+    targets = units[(1 + 2 * channels) * BLOCK : (1 + 2 * channels + scalars) * BLOCK]
+    gates = units[(1 + 2 * channels + scalars) * BLOCK :]
+    _remember(memory, tensors, scalars, out, targets, gates, work, state)
     return _respond(params, F_new, stress, state, status)
 
 
+SIZES = ("tensors", "scalars", "channels", "width")
+
+
 def pack_network(artefact: Artefact) -> np.ndarray:
-    """Rows of alpha, beta and c / e_s and, behind them, all layers as float32 in the memory of float64s."""
-    width, hidden = int(artefact.entry("sizes", "width")), int(artefact.entry("sizes", "hidden"))
-    if not (0 < width <= MOST and 0 < hidden <= MOST) or width % TILE:
-        raise LawError(f"{artefact.path}: width {width} must be a multiple of {TILE}, and it and hidden {hidden} "
-                       f"above 0 and at most {MOST}")  # fmt: skip
-    layers = (("first", width, INPUTS + hidden), ("second", width, width), ("last", OUTPUTS + hidden, width))
-    packed = [
-        tiled(artefact.array(f"{name}_weight", rows, columns), artefact.array(f"{name}_bias", rows))
-        for name, rows, columns in layers
-    ]
-    single = np.concatenate(packed)  # its length is even: layers are filled up to multiples of TILE
-    rates = [artefact.array(name, hidden) for name in ("by_flow", "by_rate")]
-    memory = np.column_stack([*rates, artefact.array("drive", hidden, 6) / ELASTIC_SCALE])
+    """Rows of alpha, beta, c of each memory and, behind them, all layers as float32 in the memory of float64s."""
+    sizes = [int(artefact.entry("sizes", key)) for key in SIZES]
+    if not all(0 < size <= MOST for size in sizes):
+        raise LawError(f"{artefact.path}: sizes {dict(zip(SIZES, sizes, strict=True))} must be from 1 to {MOST}")
+    K, S, channels, width = sizes
+    inputs, outputs = 2 * channels + S + 1, 1 + 2 * channels + 2 * S + K
+    layers = [artefact.array("mix_bias", channels, 5), artefact.array("mix_weight", channels, 2 + K)]
+    for name, rows, columns in (("first", width, inputs), ("second", width, width), ("last", outputs, width)):
+        layers += [artefact.array(f"{name}_bias", rows), artefact.array(f"{name}_weight", rows, columns)]
+    layers.append(artefact.array("out_weight", 1 + K, 2 * channels))
+    single = np.concatenate([layer.ravel() for layer in layers]).astype(np.float32)
+    single = np.concatenate([single, np.zeros(len(single) % 2, np.float32)])
+    drive = np.concatenate([artefact.array("drive", K), np.zeros(S)])
+    memory = np.column_stack([*(artefact.array(name, K + S) for name in ("by_flow", "by_rate")), drive])
     return np.concatenate([memory.ravel(), single.view(np.float64)])
 
 
@@ -327,8 +302,8 @@ def build(values: Mapping[str, Any]) -> Law:
     artefact = load_artefact(values["artefact"], "recurrent")
     G, lambda_e, density = (float(artefact.entry("elastic", k)) for k in ("shear_modulus", "lambda_e", "density"))
     bounds = [float(artefact.entry("envelope", k)) for k in ("elastic_strain", "shape", "plastic_strain")]
-    hidden = int(artefact.entry("sizes", "hidden"))
-    header = [G, lambda_e, artefact.entry("sizes", "width"), hidden, *(1.0 / b for b in bounds), 0.0]
+    sizes = [int(artefact.entry("sizes", key)) for key in SIZES]
+    header = [G, lambda_e, *sizes, *(1.0 / b for b in bounds), 0.0]
 
     def energies(F, state):
         J = np.linalg.det(F)
@@ -344,12 +319,13 @@ def build(values: Mapping[str, Any]) -> Law:
         params=np.concatenate([header, pack_network(artefact)]),
         states=(
             State("inelastic_map", "1", 9, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)),
-            State("target", "1", 6),
+            State("target", "1", 5),
             State("rate", "1/s"),
             State("equivalent_plastic_strain", "1"),
             State("plastic_work", "J/m3"),
             State("outside_envelope", "1"),
-            State("hidden", "1", hidden),
+            State("tensor_memory", "1", 5 * sizes[0]),
+            State("scalar_memory", "1", sizes[1]),
         ),
         update_block=update_block,
         energies=energies,

@@ -30,7 +30,6 @@ def parser(kind: str) -> argparse.ArgumentParser:
     p.add_argument("--output", required=True, metavar="FILE.npz", help="the artefact; its curve and checkpoint beside")
     p.add_argument("--paths", type=int, metavar="N", help="use the first N paths only (default: all)")
     p.add_argument("--partial", action="store_true", help="take what is there of sets that are still being made")
-    p.add_argument("--isotropic", action="store_true", help="turn paths at random: the isotropic limit")
     p.add_argument("--seed", type=int, default=0, help="of initial weights and batches")
     p.add_argument("--device", default="cpu", help="cpu or cuda")
     p.add_argument("--threads", type=int, default=1, help="threads on a CPU")

@@ -24,6 +24,7 @@ from learning import dataset
 from learning.loss_curve import write_curve
 
 CLIP = 1.0  # bound on the norm of a gradient
+DIVERGED = 1.5  # a training whose loss grows by so much from one note to the next goes back to the one before
 
 
 def load_set(options: argparse.Namespace, folder: str) -> tuple[dataset.DataSet, dict[str, Any]]:
@@ -57,7 +58,7 @@ class Training(ABC):
         self.network = network.to(options.device)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)
         self.rng = np.random.default_rng(options.seed)
-        self.iteration, self.seconds, self.smooth = 0, 0.0, float("nan")
+        self.iteration, self.seconds, self.smooth, self.caution = 0, 0.0, float("nan"), 1.0
         self.curve: list[dict[str, float]] = []
         self.checkpoint = Path(options.output).with_suffix(".checkpoint.pt")
 
@@ -102,7 +103,7 @@ class Training(ABC):
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.rate()
+            group["lr"] = self.caution * self.rate()
         if torch.isfinite(norm):  # one overflow must not spoil the weights
             self.optimiser.step()
         value = float(loss.detach())
@@ -110,8 +111,16 @@ class Training(ABC):
         self.iteration += 1
 
     def note(self) -> None:
-        """Add a row to the loss curve, and write it and a checkpoint."""
-        row = {"iteration": self.iteration, "seconds": self.seconds, "rate": self.rate(), "train": self.smooth}
+        """Add a row to the loss curve, write it and a checkpoint; having diverged, go back to the last one."""
+        if self.curve and not self.smooth < DIVERGED * self.curve[-1]["train"]:
+            self.retreat()
+            return
+        row = {
+            "iteration": self.iteration,
+            "seconds": self.seconds,
+            "rate": self.caution * self.rate(),
+            "train": self.smooth,
+        }
         row |= self.test_row()
         self.curve.append(row)
         write_curve(Path(self.options.output).with_suffix(""), self.curve)
@@ -127,7 +136,7 @@ class Training(ABC):
         state = {
             "network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(), "curve": self.curve,
             "rng": self.rng.bit_generator.state, "iteration": self.iteration, "seconds": self.seconds,
-            "smooth": self.smooth, "kind": self.kind, "sizes": self.sizes(),
+            "smooth": self.smooth, "caution": self.caution, "kind": self.kind, "sizes": self.sizes(),
         }  # fmt: skip
         temporary = self.checkpoint.with_suffix(".writing")
         torch.save(state, temporary)
@@ -147,7 +156,16 @@ class Training(ABC):
         self.optimiser.load_state_dict(state["optimiser"])
         self.rng.bit_generator.state = state["rng"]
         self.curve, self.iteration, self.seconds = state["curve"], state["iteration"], state["seconds"]
-        self.smooth = state["smooth"]
+        self.smooth, self.caution = state["smooth"], state["caution"]
+
+    def retreat(self) -> None:
+        """Go back to the checkpoint, and on from there at half the learning rate."""
+        diverged, seconds, caution = self.iteration, self.seconds, self.caution
+        self.resume()
+        self.seconds, self.caution = seconds, 0.5 * caution
+        self.save()
+        if not self.options.quiet:
+            print(f"diverged before {diverged}: back to {self.iteration} at half the learning rate", flush=True)
 
     def run(self) -> None:
         """Train until the wanted number of iterations, or --minutes, is reached."""

@@ -9,43 +9,33 @@ from scipy.linalg import expm
 from constitutive.artefact import save_artefact
 from constitutive.drive import drive
 from constitutive.law import INVERTED, LawError
-from constitutive.recurrent import (
-    ELASTIC_SCALE,
-    HIDDEN,
-    INPUTS,
-    LAW,
-    ONSET,
-    OUTPUTS,
-    OUTSIDE,
-    PER_FLOW,
-    RATE_SCALE,
-    STRAIN,
-    TINY,
-    WORK,
-)
+from constitutive.recurrent import LAW, MEMORY, OUTSIDE, PER_FLOW, STRAIN, WORK
+from constitutive.recurrent_equations import ELASTIC_SCALE, ONSET, RATE_SCALE, TINY
 from constitutive.tensor import COLUMN, ROW, full, random_rotations, von_mises
 
 G, LAMBDA = 25e9, 24e9
-WIDTH, MEMORY = 12, 5
+SIZES = {"tensors": 3, "scalars": 2, "channels": 5, "width": 11}
 
 
-def random_weights(width=WIDTH, hidden=MEMORY, seed=4):
+def random_weights(sizes=SIZES, seed=4, texture=0.1):
     rng = np.random.default_rng(seed)
-    shapes = {"first": (width, INPUTS + hidden), "second": (width, width), "last": (OUTPUTS + hidden, width)}
+    K, S, J, W = sizes.values()
+    inputs, outputs = 2 * J + S + 1, 1 + 2 * J + 2 * S + K
     arrays = {}
-    for name, (rows, columns) in shapes.items():
+    for name, rows, columns in (("first", W, inputs), ("second", W, W), ("last", outputs, W), ("mix", J, 2 + K),
+                                ("out", 1 + K, 2 * J)):  # fmt: skip
         arrays[f"{name}_weight"] = rng.uniform(-1, 1, (rows, columns)) / np.sqrt(columns)
         arrays[f"{name}_bias"] = rng.uniform(-1, 1, rows) / np.sqrt(columns)
-    for array in (arrays["last_weight"], arrays["last_bias"]):  # the target is a deviator
-        array[:3] -= array[:3].mean(axis=0)
-    arrays["last_bias"][6] = 0.5
-    memory = {"by_flow": np.geomspace(1.0, 100.0, hidden), "by_rate": rng.uniform(0.0, 2.0, hidden)}
-    return arrays | memory | {"drive": rng.uniform(-0.3, 0.3, (hidden, 6))}
+    arrays["mix_bias"] = texture * rng.normal(size=(J, 5))
+    del arrays["out_bias"]
+    arrays["last_bias"][: 1 + J] = [0.65, *[0.5] * J]
+    memory = {"by_flow": np.geomspace(1.0, 100.0, K + S), "by_rate": rng.uniform(0.0, 2.0, K + S)}
+    return arrays | memory | {"drive": rng.uniform(-0.3, 0.3, K)}
 
 
-def header(width=WIDTH, hidden=MEMORY, bounds=(0.1, 3.0, 5.0)):
+def header(sizes=SIZES, bounds=(0.1, 3.0, 5.0)):
     return {
-        "sizes": {"width": width, "hidden": hidden},
+        "sizes": sizes,
         "elastic": {"shear_modulus": G, "lambda_e": LAMBDA, "density": 1e4},
         "envelope": dict(zip(("elastic_strain", "shape", "plastic_strain"), bounds, strict=True)),
     }
@@ -82,26 +72,41 @@ def dev(A):
     return A - np.trace(A) / 3.0 * np.eye(3)
 
 
-def reference(weights, t, F):
+def full5(v):
+    """Matrix of a deviator's components 11, 22, 12, 23, 13."""
+    return np.array([[v[0], v[2], v[4]], [v[2], v[1], v[3]], [v[4], v[3], -v[0] - v[1]]])
+
+
+def reference(weights, t, F, sizes=SIZES):
     """Stress (m+1, 6) along one path F (m+1, 3, 3), and p at its end: the equations with 3x3 matrices, float64."""
-    N, h, T, r, p = np.eye(3), np.zeros(MEMORY), np.zeros((3, 3)), 0.0, 0.0
+    K, S, J, _ = sizes.values()
+    N, h, s, T, r, p = np.eye(3), np.zeros((K, 3, 3)), np.zeros(S), np.zeros((3, 3)), 0.0, 0.0
     stress = np.zeros((len(t), 6))
     for k, dt in enumerate(np.diff(t)):
-        J = np.linalg.det(F[k + 1])
-        old, new = F[k] / np.cbrt(np.linalg.det(F[k])), F[k + 1] / np.cbrt(J)
+        det = np.linalg.det(F[k + 1])
+        old, new = F[k] / np.cbrt(np.linalg.det(F[k])), F[k + 1] / np.cbrt(det)
         e_old, e_trial = dev((old @ N).T @ (old @ N)), dev((new @ N).T @ (new @ N))
 
         def relax(T, x, e_old=e_old, e_trial=e_trial):
             return e_old - x * decay(x) * (e_old - T) + decay(x) * (e_trial - e_old)
 
         mean = 0.5 * (e_old + relax(T, r * dt)) / ELASTIC_SCALE
-        M = 3.0 * N.T @ N / np.trace(N.T @ N) - np.eye(3)
-        x = np.concatenate([mean[ROW, COLUMN], M[ROW, COLUMN], [np.linalg.norm(mean)], h])
+        shape = 3.0 * N.T @ N / np.trace(N.T @ N) - np.eye(3)
+        told = np.concatenate([[mean, shape], h])
+        v = np.einsum("jk,kab->jab", weights["mix_weight"], told) + np.array([full5(b) for b in weights["mix_bias"]])
+        size = np.sum(v * v, axis=(1, 2))
+        cube = 3.0 * np.trace(v @ v @ v, axis1=1, axis2=2)
+        x = np.concatenate([np.sqrt(size + 1e-6), cube / np.sqrt(1.0 + size**2), s])
+        x = np.append(x, np.sqrt(np.sum(mean * mean) + 1e-12))
         for name in ("first", "second"):
             x = phi(weights[f"{name}_weight"] @ x + weights[f"{name}_bias"])
-        out = weights["last_weight"] @ x + weights["last_bias"]
-        T, u = full(out[:6]) * ELASTIC_SCALE, out[6]
-        r = RATE_SCALE * (u + np.sqrt(1.0 + u * u)) ** 4
+        u, a, b, c, gate = np.split(
+            weights["last_weight"] @ x + weights["last_bias"], [1, 1 + J, 1 + 2 * J, 1 + 2 * J + S]
+        )
+        squared = np.array([3.0 * dev(w @ w) for w in v]) * (b / np.sqrt(1.0 + size))[:, None, None]
+        out = np.einsum("kj,jab->kab", weights["out_weight"], np.concatenate([a[:, None, None] * v, squared]))
+        T = out[0] * ELASTIC_SCALE
+        r = RATE_SCALE * (u[0] + np.sqrt(1.0 + u[0] ** 2)) ** 4
         e = relax(T, r * dt)
         e *= min(1.0, np.sqrt(np.sum(e_trial**2) / (np.sum(e**2) + TINY)))
         d = e_trial - e
@@ -109,14 +114,17 @@ def reference(weights, t, F):
         z /= (1.0 + np.sum(z * z) ** 2) ** 0.25
         N = N @ (np.eye(3) + z / 2.0 - z @ z / 8.0)
         N *= (4.0 - np.linalg.det(N)) / 3.0
-        flow = np.linalg.norm(z)
-        size = np.sum(e_trial**2)
-        y = weights["by_flow"] * flow + weights["by_rate"] * r * dt * size / (size + ONSET**2)
-        driven = weights["drive"] @ (e_trial - e_old)[ROW, COLUMN] / ELASTIC_SCALE
-        h = h + decay(y) * (driven + y * (phi(out[7:]) - h))
+        flow, square = np.linalg.norm(z), np.sum(e_trial**2)
+        y = weights["by_flow"] * flow + weights["by_rate"] * r * dt * square / (square + ONSET**2)
+        y *= gate + np.sqrt(1.0 + gate**2)
+        for i in range(K):
+            w = out[1 + i] / np.sqrt(1.0 + np.sum(out[1 + i] ** 2))
+            driven = weights["drive"][i] * (e_trial - e_old) / ELASTIC_SCALE
+            h[i] = h[i] + decay(y[i]) * (driven + y[i] * (w - h[i]))
+        s = s + decay(y[K:]) * y[K:] * (phi(c) - s)
         p += PER_FLOW * flow
         A = new @ N
-        sigma = G / J * dev(A @ A.T) + 2.0 * LAMBDA * (J - 1.0) * np.eye(3)
+        sigma = G / det * dev(A @ A.T) + 2.0 * LAMBDA * (det - 1.0) * np.eye(3)
         stress[k + 1] = sigma[ROW, COLUMN]
     return stress, p
 
@@ -131,21 +139,35 @@ def test_the_block_kernel_is_the_equations_of_its_head(law):
         assert p > 0.05  # it did flow
 
 
-def test_layers_of_any_size_are_filled_up(tmp_path):
-    """Widths and memories that are no multiples of the tile give what the equations give."""
-    weights = random_weights(20, MEMORY, 8)
-    path = save_artefact(tmp_path / "a.npz", "recurrent", header(20), weights)
+def test_networks_of_any_size(tmp_path):
+    """Sizes that are no multiples of the tile, and others that are, give what the equations give."""
+    sizes = {"tensors": 2, "scalars": 3, "channels": 8, "width": 12}
+    weights = random_weights(sizes, 8)
+    path = save_artefact(tmp_path / "a.npz", "recurrent", header(sizes), weights)
     F = paths(1, 20)
     history = drive(LAW.build({"artefact": path, "density": 1.0}), times(20), F)
-    stress, _ = reference(weights, times(20), F[:, 0])
+    stress, _ = reference(weights, times(20), F[:, 0], sizes)
     assert np.abs(history.stress[:, 0] - stress).max() < 2e-6 * von_mises(stress).max()
 
 
-def test_virgin_points_stay_free_of_stress_bit_for_bit(law):
-    history = drive(law, times(50), np.tile(np.eye(3), (51, 2, 1, 1)))
-    assert np.all(history.stress == 0.0)
-    assert np.array_equal(history.state[:, :9], law.initial_state(2)[:, :9])
-    assert np.all(history.state[:, STRAIN:] == 0.0)  # nor does memory age at rest
+def test_without_a_texture_the_law_is_isotropic(tmp_path):
+    """The reference state turned: F Q^T has the stress of F."""
+    path = save_artefact(tmp_path / "a.npz", "recurrent", header(), random_weights(texture=0.0))
+    law, F = LAW.build({"artefact": path, "density": None}), paths(4, 60)
+    plain = drive(law, times(60), F).stress
+    for Q in random_rotations(np.random.default_rng(1), 3):
+        turned = drive(law, times(60), F @ Q.T).stress
+        assert np.abs(turned - plain).max() < 2e-5 * von_mises(plain).max()
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_virgin_points_stay_as_they_are_bit_for_bit(law, others):
+    """Alone, when their block is skipped, and beside a point that moves."""
+    F = np.tile(np.eye(3), (51, 2 + others, 1, 1))
+    F[:, 2:] = paths(1, 50)
+    history = drive(law, times(50), F)
+    assert np.all(history.stress[:, :2] == 0.0)
+    assert np.array_equal(history.state[:2], law.initial_state(2))
 
 
 def test_rotations_turn_the_stress_and_nothing_else(law):
@@ -200,7 +222,7 @@ def test_twenty_thousand_steps_leave_no_drift(law):
     history = drive(law, t * 1e-7, F)
     assert np.all(np.isfinite(history.stress))
     assert np.linalg.det(history.state[0, :9].reshape(3, 3)) == pytest.approx(1.0, abs=1e-8)
-    assert np.all(np.abs(history.state[0, HIDDEN:]) < 10.0)
+    assert np.all(np.abs(history.state[0, MEMORY:]) < 10.0)
     last, before = history.stress[19_001:], history.stress[18_001:19_001]
     assert np.abs(last - before).max() < 0.01 * np.abs(last).max()
 
@@ -232,7 +254,7 @@ def test_an_impossible_deformation_fails_for_its_point_alone(law):
         assert list(status) == [0, INVERTED, 0]
 
 
-@pytest.mark.parametrize("change", [{"first_bias": np.zeros(3)}, {"by_rate": np.full(MEMORY, np.nan)}])
+@pytest.mark.parametrize("change", [{"first_bias": np.zeros(3)}, {"by_rate": np.full(5, np.nan)}])
 def test_weights_that_do_not_fit_are_refused(tmp_path, change):
     path = save_artefact(tmp_path / "a.npz", "recurrent", header(), random_weights() | change)
     with pytest.raises(LawError, match=f"a.npz: array '{next(iter(change))}' must be finite"):

@@ -14,10 +14,13 @@ from constitutive.drive import drive  # noqa: E402
 from constitutive.material import load_material  # noqa: E402
 from constitutive.tensor import full, symmetric  # noqa: E402
 from learning import dataset, generate, train  # noqa: E402
-from learning.networks import InternalVariableNetwork  # noqa: E402
+from learning.networks import InternalVariableNetwork, norm_squared  # noqa: E402
+from learning.rollout import Sizes  # noqa: E402
 from learning.train_recurrent import RecurrentTraining, draw_batch, evaluate, load_paths  # noqa: E402
 
-SIZES = ["--width", "8", "--hidden", "4", "--batch", "6", "--every", "4", "--quiet", "--seed", "3"]
+NETWORK = Sizes(tensors=2, scalars=1, channels=3, width=5)
+SIZES = [x for name, size in NETWORK._asdict().items() for x in (f"--{name}", str(size))]
+SIZES += ["--batch", "6", "--every", "4", "--quiet", "--seed", "3"]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ def material(artefact):
 
 def test_the_artefact_says_what_it_is(data, artefact):
     header = load_artefact(artefact, "recurrent").header
-    assert header["sizes"] == {"width": 8, "hidden": 4}
+    assert header["sizes"] == NETWORK._asdict()
     assert header["training"]["paths"] == 8 and header["training"]["iterations"] == 12
     assert header["training"]["data"]["seed"] == dataset.load(data).manifest["seed"]
     assert "grains = 3" in header["material"]
@@ -68,38 +71,81 @@ def test_the_artefact_says_what_it_is(data, artefact):
 def test_training_lowers_the_error(data, tmp_path):
     paths = loaded(data)
     torch.manual_seed(3)
-    before = evaluate(InternalVariableNetwork(8, 4), paths).mean()
+    before = evaluate(InternalVariableNetwork(NETWORK, texture=True), paths).mean()
     run(data, tmp_path / "law.npz", "--iterations", "40", "--learning-rate", "2e-2")
     after = load_artefact(tmp_path / "law.npz", "recurrent").header["errors"]["test"]["mean"]
     assert after < 0.8 * before
 
 
+def trained(artefact):
+    network = InternalVariableNetwork(NETWORK, texture=True)
+    network.load_state_dict(torch.load(artefact.with_suffix(".checkpoint.pt"), weights_only=True)["network"])
+    return network
+
+
+def test_derived_kernels_are_torch_s_own_reading_of_the_equations(data):
+    """Stresses and gradients of both, for more paths than a block has lanes."""
+    torch.manual_seed(5)
+    network, paths = InternalVariableNetwork(NETWORK, texture=True), loaded(data)
+    many = paths.chosen(np.arange(200) % len(paths), 12)
+
+    def gradients(rollout):
+        network.zero_grad()
+        P = rollout(many.U, many.dt)
+        norm_squared(P - many.S[1:]).sum(0).sqrt().mean().backward()
+        return P.detach(), [p.grad.clone() for p in network.parameters()]
+
+    fast, fast_gradients = gradients(network.rollout)
+    slow, slow_gradients = gradients(network.rollout_by_torch)
+    assert (fast - slow).abs().max() < 2e-5 * slow.abs().max()
+    for one, other in zip(fast_gradients, slow_gradients, strict=True):
+        assert (one - other).norm() < 1e-3 * other.norm()
+
+
 def test_the_law_in_the_solver_is_the_network_that_was_trained(artefact, material):
-    """dev sigma / G of the block kernel against the float64 rollout in torch, along turning paths."""
-    state = torch.load(artefact.with_suffix(".checkpoint.pt"), weights_only=True)
-    network = InternalVariableNetwork(8, 4)
-    network.load_state_dict(state["network"])
+    """dev sigma / G of the block kernel against the float64 rollout in torch."""
     rng, m = np.random.default_rng(1), 50
     H = symmetric(rng.normal(size=(70, 3, 3)))
     U = np.eye(3) + np.linspace(0.0, 0.1, m + 1)[:, None, None, None] * full(H)
     times = np.linspace(0.0, 5e-7, m + 1)
     law = load_material(material).law
-    dt = torch.as_tensor(np.diff(times)).expand(70, m)
-    rolled = network.double().rollout(torch.as_tensor(U.swapaxes(0, 1)), dt).detach().numpy().swapaxes(0, 1)
-    stress = full(drive(law, times, U).stress[1:]) / law.shear_modulus
-    stress -= np.trace(stress, axis1=-2, axis2=-1)[..., None, None] / 3.0 * np.eye(3)
-    assert np.abs(stress - rolled).max() < 3e-6 * np.abs(rolled).max()
+    J = np.linalg.det(U)
+    isochoric = torch.as_tensor(np.moveaxis(symmetric(U / np.cbrt(J)[..., None, None]), 1, 2))
+    dt = torch.as_tensor(np.diff(times))[:, None].expand(m, 70)
+    rolled = trained(artefact).double().rollout_by_torch(isochoric, dt).detach().numpy() / J[1:, None]
+    stress = drive(law, times, U).stress[1:] / law.shear_modulus
+    stress[..., :3] -= stress[..., :3].mean(axis=-1, keepdims=True)
+    assert np.abs(np.moveaxis(stress, 1, 2) - rolled).max() < 3e-6 * np.abs(rolled).max()
 
 
 def test_extent_is_that_of_the_law(artefact, data, material):
     """The envelope's plastic strain is the state that the law itself accumulates."""
-    network = InternalVariableNetwork(8, 4)
-    network.load_state_dict(torch.load(artefact.with_suffix(".checkpoint.pt"), weights_only=True)["network"])
     paths = loaded(data, 1)
-    p = float(network.extent(paths.U, paths.dt)["plastic_strain"][0])
-    law, times = load_material(material).law, np.concatenate([[0.0], np.cumsum(paths.dt[0].double().numpy())])
-    history = drive(law, times, paths.U[0].double().numpy()[:, None])
+    p = float(trained(artefact).extent(paths.U, paths.dt)["plastic_strain"][0])
+    law, times = load_material(material).law, np.concatenate([[0.0], np.cumsum(paths.dt[:, 0].double().numpy())])
+    history = drive(law, times, full(paths.U[:, :, 0].double().numpy())[:, None])
     assert history.state[0, law.state_slice("equivalent_plastic_strain")][0] == pytest.approx(p, rel=1e-3)
+
+
+def test_a_training_begins_with_another_s_weights(data, artefact, tmp_path):
+    options = ["--begin-with", str(artefact), "--learning-rate", "1e-12", "--iterations", "1"]
+    other = load_artefact(run(data, tmp_path / "law.npz", *options), "recurrent")
+    for name, array in load_artefact(artefact, "recurrent").arrays.items():
+        assert other.arrays[name] == pytest.approx(array, rel=1e-5, abs=1e-7)
+
+
+def test_a_diverged_training_goes_back(data, tmp_path, monkeypatch):
+    """A loss that jumps is answered by the last checkpoint and half the learning rate."""
+    loss = RecurrentTraining.loss
+
+    def jumps(self):
+        return loss(self) * (1e3 if self.caution == 1.0 and self.iteration in (5, 6) else 1.0)
+
+    monkeypatch.setattr(RecurrentTraining, "loss", jumps)
+    artefact = run(data, tmp_path / "law.npz", "--iterations", "12")
+    state = torch.load(tmp_path / "law.checkpoint.pt", weights_only=True)
+    assert state["caution"] == 0.5 and state["iteration"] == 12
+    assert load_artefact(artefact, "recurrent").header["errors"]["test"]["mean"] < 100.0
 
 
 def test_an_interrupted_training_resumes_to_the_same_weights(data, artefact, tmp_path, monkeypatch):
@@ -132,11 +178,11 @@ def test_batches_are_sampled_where_the_path_is_known(data):
     rng = np.random.default_rng(0)
     for progress in (0.0, 0.3, 1.0):
         for _ in range(20):
-            U, dt, S, stride = draw_batch(paths, rng, 3, progress, False)
-            assert U.shape[1] == dt.shape[1] + 1 and S.shape[1] == dt.shape[1] // stride
+            U, dt, J, S, stride = draw_batch(paths, rng, 3, progress)
+            assert len(U) == len(dt) + 1 and len(S) == len(J) == len(dt) // stride
             for path in range(3):
-                time = np.cumsum(dt[path].numpy())[stride - 1 :: stride]
-                known = [np.cumsum(row.numpy()) for row in paths.dt]
+                time = np.cumsum(dt[:, path].numpy())[stride - 1 :: stride]
+                known = [np.cumsum(row.numpy()) for row in paths.dt.T]
                 match = [np.abs(time[0] - row).min() < 1e-5 * row[-1] for row in known]
                 assert any(match)
 
@@ -144,7 +190,7 @@ def test_batches_are_sampled_where_the_path_is_known(data):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--width", "10"], "multiple of 4"),
+        (["--tensors", "0"], "--tensors 0 must be at least 1"),
         (["--resume"], "no such checkpoint"),
         (["--data", "nowhere"], "nowhere"),
     ],
