@@ -2,7 +2,7 @@
 
 Relative L2 error of a path, over time and components jointly, total and of the deviator alone:
 
-    |f| = sqrt(1/T int_0^T f : f dt)   (trapezoidal in time, all nine components),   error = |sigma - sigma_ref| / |sigma_ref|
+    error = |sigma - sigma_ref| / |sigma_ref|,   |f| = sqrt(1/T int_0^T f : f dt)   (trapezoidal, all nine components)
 
 The pressure's error is the same for the scalar -tr(sigma)/3. Stresses are (n, m+1, 6) in Pa, times (n, m+1) in s.
 """
@@ -48,7 +48,7 @@ def path_errors(times: np.ndarray, stress: np.ndarray, reference: np.ndarray) ->
 
 
 def growth(times: np.ndarray, stress: np.ndarray, reference: np.ndarray, parts: int = 10) -> np.ndarray:
-    """Deviatoric error in each of `parts` equal parts of a path's duration, over the whole path's |s_ref|, (n, parts)."""
+    """Deviatoric error in equal parts of a path's duration, over the whole path's |s_ref|, (n, parts)."""
     error, scale = deviator(stress - reference), root_mean_square(times, deviator(reference))
     elapsed = (times - times[:, :1]) / np.ptp(times, axis=1)[:, None]
     edges, values = np.linspace(0.0, 1.0, parts + 1), np.empty((len(times), parts))

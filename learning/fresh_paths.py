@@ -43,7 +43,8 @@ class PathSet:
 class Answer:
     """A law's stress (n, m+1, 6) on a set; `answered` (n,) is false where the law refused, for `reasons`.
 
-    `plastic_work` (n, m+1) J/m3 and `outside` (n,), whether a path left the training's envelope, where the law has them.
+    `plastic_work` (n, m+1) J/m3, and `outside` (n,), whether a path left the training's envelope: None where the law
+    has none.
     """
 
     stress: np.ndarray
