@@ -32,6 +32,20 @@ def draw_all(folder: Path, result: Mapping[str, Any], laws: Sequence[Judged], se
         draw_learning_curve(folder / "learning_curve.png", result)
 
 
+def save(figure: Figure, path: Path, axes: Axes) -> None:
+    """Write a figure under one legend for all its panels, that of `axes`."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(handles)), fontsize="small")
+    figure.savefig(path, dpi=120)
+
+
+def plain_numbers(axes: Axes) -> None:
+    """Numbers without powers on a logarithmic ordinate that may span less than a decade."""
+    for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        set_formatter("{x:g}")
+
+
 def draw_errors(path: Path, laws: Sequence[Judged], sets: Sequence[PathSet]) -> None:
     """Deviatoric errors of each kind of path: boxes of quartiles, whiskers from 5 to 95 per cent."""
     figure = Figure(figsize=(11.0, 3.8 * len(sets)), layout="constrained")
@@ -50,26 +64,25 @@ def draw_errors(path: Path, laws: Sequence[Judged], sets: Sequence[PathSet]) -> 
         labels = [f"{kind} ({mask.sum()})" for kind, mask in kinds.items()]
         axes.set_xticks(np.arange(len(kinds)), labels)
         axes.set(yscale="log", ylabel="deviatoric error, %", title=f"paths: {paths.name} (number of paths)")
-        for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            set_formatter("{x:g}")
+        plain_numbers(axes)
         axes.grid(alpha=0.3, axis="y", which="both")
-        axes.legend(fontsize="small")
-    figure.savefig(path, dpi=120)
+    save(figure, path, axes)
 
 
 def draw_growth(path: Path, laws: Sequence[Judged], sets: Sequence[PathSet]) -> None:
     """Deviatoric error along the path."""
     figure = Figure(figsize=(5.5 * len(sets), 4.0), layout="constrained")
     for axes, paths in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets, strict=True):
-        for law in laws:
+        for k, law in enumerate(laws):
             if paths.name in law.growth:
                 values = 100.0 * law.growth[paths.name]
-                axes.plot((np.arange(len(values)) + 0.5) / len(values), values, "o-", label=law.label)
+                axes.plot(
+                    (np.arange(len(values)) + 0.5) / len(values), values, "o-", color=f"C{k % 10}", label=law.label
+                )
         axes.set(xlabel="time over the path's duration", ylabel="deviatoric error, % of the path's stress")
         axes.set(title=f"paths: {paths.name}", ylim=(0.0, None), xlim=(0.0, 1.0))
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small")
-    figure.savefig(path, dpi=120)
+    save(figure, path, axes)
 
 
 def sample_paths(law: Judged, paths: PathSet) -> dict[str, int]:
@@ -115,9 +128,12 @@ def draw_samples(path: Path, laws: Sequence[Judged], sets: Sequence[PathSet]) ->
         draw_sample(axes, laws, paths, i)
         kind = "" if str(paths.kinds[i]) in name else f", {paths.kinds[i]}"
         axes.set_title(f"{paths.name}: {name}{kind}, {1e6 * np.ptp(paths.time[i]):.3g} us", fontsize="medium")
-    figure.supxlabel("equivalent log strain along the direction of its largest")
-    figure.supylabel("deviatoric stress along that direction, MPa")
-    figure.savefig(path, dpi=120)
+    figure.suptitle("deviatoric stress, MPa, over equivalent log strain, along the direction of its largest; errors")
+    key = grid[0]
+    key.plot([], [], **FINE)
+    for k, law in enumerate(laws):
+        key.plot([], [], color=f"C{k % 10}", label=law.label)
+    save(figure, path, key)
 
 
 def draw_sample(axes: Axes, laws: Sequence[Judged], paths: PathSet, i: int) -> None:
@@ -125,11 +141,13 @@ def draw_sample(axes: Axes, laws: Sequence[Judged], paths: PathSet, i: int) -> N
     shown = [law for law in laws if law.answers[paths.name].answered[i]]
     stresses = [paths.stress[i], *(law.answers[paths.name].stress[i] for law in shown)]
     strain, along = projections(paths.U[i], stresses)
-    axes.plot(strain, along[0] / 1e6, **FINE)
+    axes.plot(strain, along[0] / 1e6, color=FINE["color"], linewidth=FINE["linewidth"])
+    lines, errors = [], []
     for law, stress in zip(shown, along[1:], strict=True):
-        label = f"{law.label}, {100.0 * law.errors[paths.name]['deviatoric'][i]:.3g} %"
-        axes.plot(strain, stress / 1e6, linewidth=1.0, color=f"C{laws.index(law) % 10}", label=label)
-    axes.legend(fontsize="x-small")
+        error = f"{100.0 * law.errors[paths.name]['deviatoric'][i]:.3g} %"
+        lines += axes.plot(strain, stress / 1e6, linewidth=1.0, color=f"C{laws.index(law) % 10}")
+        errors.append(error)
+    axes.add_artist(axes.legend(lines, errors, fontsize="x-small"))
 
 
 def draw_checks(path: Path, result: Mapping[str, Any]) -> None:
@@ -163,8 +181,7 @@ def draw_checks(path: Path, result: Mapping[str, Any]) -> None:
     cycles.set(title="closed cycles of strain", xlabel="cycle", ylabel="peak von Mises stress, MPa", ylim=(0.0, None))
     for axes in (own, against, rest, cycles):
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small")
-    figure.savefig(path, dpi=120)
+    save(figure, path, rest)
 
 
 def draw_directions(axes: Axes, found: Mapping[str, Any], style: Mapping[str, Any]) -> None:
@@ -195,12 +212,13 @@ def draw_learning_curve(path: Path, result: Mapping[str, Any]) -> None:
         by_data.plot(paths, p95, "^:", color=drawn.get_color())
         by_size.plot(numbers, mean, "o", color=drawn.get_color(), label=label)
         by_size.plot(numbers, p95, "^", color=drawn.get_color())
-    by_data.set(xlabel="training paths", ylabel="deviatoric error, %; mean, dotted: 95th percentile")
-    by_size.set(xlabel="trained numbers; mean, triangle: 95th percentile")
+    by_data.set(xlabel="training paths", ylabel="deviatoric error, %")
+    by_size.set(xlabel="trained numbers")
     for axes in (by_data, by_size):
         axes.set(xscale="log", yscale="log")
+        plain_numbers(axes)
         axes.grid(alpha=0.3, which="both")
         if lines:
             axes.legend(fontsize="small")
-    figure.suptitle(f"paths: {name}")
+    figure.suptitle(f"paths: {name}; circles: mean, triangles: 95th percentile")
     figure.savefig(path, dpi=120)
