@@ -1,7 +1,9 @@
 """The tables of an evaluation, from the numbers of evaluation.json alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+from cases.report import number, percent, table, yes
 
 
 def training_row(header: Mapping[str, Any], parameters: int | None) -> dict[str, Any] | None:
@@ -23,26 +25,6 @@ def training_row(header: Mapping[str, Any], parameters: int | None) -> dict[str,
         "errors": header.get("errors", {}),
         "command": header.get("command"),
     }
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table."""
-    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
-
-
-def percent(value: float | None) -> str:
-    """A relative number in per cent; a dash where there is none."""
-    return "-" if value is None else f"{100.0 * value:.3g}"
-
-
-def number(value: float | None) -> str:
-    """A number in three digits; a dash where there is none."""
-    return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else f"{value}"
-
-
-def yes(value: bool | None) -> str:
-    """A truth in words."""
-    return "-" if value is None else "yes" if value else "NO"
 
 
 CHECKS = (  # column, name in evaluation.json, how it is shown
