@@ -17,11 +17,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cases.cost_measurement import CASES, Measurement, Plan, measure
+from cases.cost_measurement import Measurement, Plan, measure
 from cases.cost_report import CONCURRENT, EMPIRICAL, case_numbers, environment, markdown, plot, scaled
 from cases.impact import number_at_least
 from cases.off_line_cost import OffLineCost, off_line_cost
 from cases.options import OptionError, command_parser, one_line, positive, user_errors
+from cases.registry import CASES
 from constitutive.artefact import read_artefact
 from constitutive.law import LawError
 from constitutive.material import default_material, load_material

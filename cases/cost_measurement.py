@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from cases import plate_impact, taylor_anvil
 from cases.impact import compute
+from cases.registry import CASES, command_name
 from fem.run import Result
 
-CASES = {"rod": ("taylor_anvil", taylor_anvil), "plate": ("plate_impact", plate_impact)}
 PARTS = ("law_time", "element_time", "contact_time", "node_time", "output_time", "set_up_time")
 WARM_UP = 0.05  # of the run's time
 LEAST_ROUNDS = 2  # so that every figure has a spread
@@ -86,13 +85,13 @@ def measure(case: str, materials: Mapping[str, str], plan: Plan, say: Callable[[
 
 def _run(case: str, one: Measurement, plan: Plan, folder: Path, stretch: float = 1.0) -> dict[str, float]:
     """Run a part of a case once, output and all; its times in s."""
-    name, module = CASES[case]
+    module = CASES[case]
     arguments = ["--law", one.law, "--material", one.material, "--output", str(folder), "--overwrite", "--quiet",
                  "--no-picture", *plan.arguments]  # fmt: skip
     options = module.parser().parse_args(arguments)
     options.end_time *= stretch
     begin = time.perf_counter()
-    one.result = compute(name, options, lambda *given: module.build(options, *given), module.finish)
+    one.result = compute(command_name(module), options, lambda *given: module.build(options, *given), module.finish)
     whole = time.perf_counter() - begin
     summary = one.result.summary
     parts = {part: summary[part] for part in PARTS if part in summary}

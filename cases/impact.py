@@ -113,7 +113,7 @@ def compute(name: str, options: argparse.Namespace, build: Build, finish: Finish
         restart=options.restart,
         overwrite=options.overwrite,
     )
-    case = Case({"case": name, "material": material.name}, finish, _inputs(options, material))
+    case = Case({"case": name, "material": material.name}, finish, _inputs(name, options, material))
     return run(model, options.end_time, options.output, monitors, case, settings)
 
 
@@ -130,9 +130,9 @@ def _material(options: argparse.Namespace) -> Material:
     return load_material(begun) if options.restart and begun.exists() else chosen_material(options)
 
 
-def _inputs(options: argparse.Namespace, material: Material) -> dict[str, str]:
+def _inputs(name: str, options: argparse.Namespace, material: Material) -> dict[str, str]:
     """The files that say what was run: options.json and material.toml."""
-    stored = {key: value for key, value in vars(options).items() if key not in ("restart", "overwrite")}
+    stored = {"case": name} | {k: value for k, value in vars(options).items() if k not in ("restart", "overwrite")}
     return {"options.json": json.dumps(stored, indent=2) + "\n", "material.toml": material.to_toml()}
 
 
@@ -153,7 +153,7 @@ def _announce(model: Model, options: argparse.Namespace) -> None:
 def _draw(path: Path, result: Result, options: argparse.Namespace) -> None:
     solver, model = result.solver, result.solver.model
     name, material = result.summary["case"].replace("_", " "), result.summary["material"]
-    title = f"{name}, {material}, {options.velocity:g} m/s, {solver.time * 1e6:.3g} us"
+    title = f"{name}, {material}, {options.velocity:g} m/s, {solver.time * 1e6:.3g} µs"
     bodies = [lambda x, body=contact.body: body.distance(x, solver.time) for contact in model.contacts]
     fields = cell_fields(model.law, *solver.elements.mean_values())
     picture(path, model.mesh.points + solver.displacement, model.mesh.hexes, fields, title, options.symmetry, bodies)

@@ -11,7 +11,7 @@ import numpy as np
 from cases.impact import add_impact_options, number_at_least, parse, run_case, symmetric_model
 from cases.options import command_parser, positive, user_errors
 from constitutive.material import Material
-from fem.contact import cylinder
+from fem.contact import RigidBody, cylinder
 from fem.elements import Controls
 from fem.meshing import plate
 from fem.model import Model
@@ -47,7 +47,13 @@ def build(options: argparse.Namespace, material: Material, controls: Controls) -
     mesh = plate(options.plate_radius, options.thickness, fine, options.elements_through, options.symmetry)
     model = symmetric_model(mesh, material, options, controls)
     model.fix("rim_back", "z")
-    projectile = cylinder(
+    model.contact(rigid_body(options), method=options.contact)
+    return model, {"deflection": Monitor("m, of the back face's centre", deflection)}
+
+
+def rigid_body(options: argparse.Namespace) -> RigidBody:
+    """The projectile."""
+    return cylinder(
         face=(0.0, 0.0, 0.0),
         axis=(0.0, 0.0, 1.0),
         radius=options.projectile_radius,
@@ -56,8 +62,6 @@ def build(options: argparse.Namespace, material: Material, controls: Controls) -
         velocity=(0.0, 0.0, -options.velocity),
         friction=options.friction,
     )
-    model.contact(projectile, method=options.contact)
-    return model, {"deflection": Monitor("m, of the back face's centre", deflection)}
 
 
 def deflection(solver: Solver) -> float:
