@@ -80,9 +80,20 @@ def contact_radius(solver: Solver) -> float:
     return float(np.hypot(position[touching, 0], position[touching, 1]).max(initial=0.0))
 
 
+def centre_gap(solver: Solver) -> float:
+    """Distance between the projectile and the front face on the axis, m: above zero where thin plates come off."""
+    centre = np.intersect1d(solver.model.nodes("axis"), solver.model.nodes("front_face"))
+    position = solver.model.mesh.points[centre] + solver.displacement[centre]
+    return float(solver.accounts[0].contact.body.distance(position, solver.time).mean())
+
+
 def finish(solver: Solver) -> dict[str, float]:
     """The plate's own keys of the summary."""
-    return {"back_face_deflection": deflection(solver), "contact_radius": contact_radius(solver)}
+    return {
+        "back_face_deflection": deflection(solver),
+        "contact_radius": contact_radius(solver),
+        "centre_gap": centre_gap(solver),
+    }
 
 
 @user_errors
