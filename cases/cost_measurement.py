@@ -6,7 +6,6 @@ down slows all of them. A law that has used up its time skips the rounds after t
 the rounds and the spread, largest over smallest.
 """
 
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,20 +15,25 @@ from typing import Any
 import numpy as np
 
 from cases.impact import compute
+from cases.options import split_name
 from cases.registry import CASES, command_name
 from fem.run import Result
 
-PARTS = ("law_time", "element_time", "contact_time", "node_time", "output_time", "set_up_time")
+LOOP = ("law_time", "element_time", "contact_time", "node_time")  # what a run's wall_time is split into
+PARTS = (*LOOP, "output_time", "set_up_time")
 WARM_UP = 0.05  # of the run's time
 LEAST_ROUNDS = 2  # so that every figure has a spread
 
 
 @dataclass
 class Measurement:
-    """The timed runs of one law: `runs` holds, for each, `whole` and PARTS in s; `result` is the last run's."""
+    """The timed runs of a law, a word of `split_name`, in `folder`.
 
-    law: str
-    material: str
+    `runs` holds for each `whole` and PARTS in s; `result` is that of the last, whose files are in the folder.
+    """
+
+    word: str
+    folder: Path
     runs: list[dict[str, float]] = field(default_factory=list)
     result: Result = None  # type: ignore[assignment]
 
@@ -38,9 +42,10 @@ class Measurement:
         """Time of all runs so far, s."""
         return sum(run["whole"] for run in self.runs)
 
-    def median(self, part: str = "whole") -> float:
-        """Median over the runs, s."""
-        return float(np.median([run[part] for run in self.runs]))
+    @property
+    def whole(self) -> float:
+        """Median time of a whole run, s."""
+        return float(np.median([run["whole"] for run in self.runs]))
 
     @property
     def spread(self) -> float:
@@ -48,14 +53,11 @@ class Measurement:
         times = [run["whole"] for run in self.runs]
         return max(times) / min(times)
 
-    @property
-    def element_steps(self) -> int:
-        """Elements times steps of a run."""
-        return self.result.summary["elements"] * self.result.summary["steps"]
-
     def per_element_step(self, *parts: str) -> float:
         """Time per element and step of some PARTS together, s: the median over the runs."""
-        return float(np.median([sum(run[part] for part in parts) for run in self.runs])) / self.element_steps
+        summary = self.result.summary
+        times = [sum(run[part] for part in parts) for run in self.runs]
+        return float(np.median(times)) / (summary["elements"] * summary["steps"])
 
 
 @dataclass(frozen=True)
@@ -67,28 +69,29 @@ class Plan:
     seconds: float
 
 
-def measure(case: str, materials: Mapping[str, str], plan: Plan, say: Callable[[str], Any]) -> dict[str, Measurement]:
-    """Time `case` (of CASES) with each law of `materials` (law to material); `say` is told of each run."""
-    found = {law: Measurement(law, material) for law, material in materials.items()}
-    with tempfile.TemporaryDirectory(prefix="cost_comparison_") as folder:
-        for one in found.values():
-            _run(case, one, plan, Path(folder), WARM_UP)
-        for number in range(plan.rounds):
-            for one in found.values():
-                if number >= LEAST_ROUNDS and one.spent > plan.seconds:
-                    continue
-                run = _run(case, one, plan, Path(folder))
-                one.runs.append(run)
-                say(f"{case}, round {number + 1} of {plan.rounds}: {one.law} {run['whole']:.2f} s")
+def measure(
+    case: str, words: Mapping[str, str], plan: Plan, folder: Path, say: Callable[[str], Any]
+) -> dict[str, Measurement]:
+    """Time `case` (of CASES) with each law of `words`, by label, in folders below `folder`; `say` is told each run."""
+    found = {label: Measurement(word, folder / f"{case}_{k}") for k, (label, word) in enumerate(words.items())}
+    for one in found.values():
+        _run(case, one, plan, WARM_UP)
+    for number in range(plan.rounds):
+        for label, one in found.items():
+            if number >= LEAST_ROUNDS and one.spent > plan.seconds:
+                continue
+            one.runs.append(_run(case, one, plan))
+            say(f"{case}, round {number + 1} of {plan.rounds}: {label} {one.runs[-1]['whole']:.2f} s")
     return found
 
 
-def _run(case: str, one: Measurement, plan: Plan, folder: Path, stretch: float = 1.0) -> dict[str, float]:
+def _run(case: str, one: Measurement, plan: Plan, stretch: float = 1.0) -> dict[str, float]:
     """Run a part of a case once, output and all; its times in s."""
     module = CASES[case]
-    arguments = ["--law", one.law, "--material", one.material, "--output", str(folder), "--overwrite", "--quiet",
-                 "--no-picture", *plan.arguments]  # fmt: skip
-    options = module.parser().parse_args(arguments)
+    law, material, overrides = split_name(one.word)
+    chosen = [f"--{key}={value}" for key, value in (("law", law), ("material", material)) if value]
+    arguments = [*plan.arguments, *chosen, *(f"--set={pair}" for pair in overrides), f"--output={one.folder}"]
+    options = module.parser().parse_args([*arguments, "--overwrite", "--quiet", "--no-picture"])
     options.end_time *= stretch
     begin = time.perf_counter()
     one.result = compute(command_name(module), options, lambda *given: module.build(options, *given), module.finish)

@@ -8,19 +8,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from cases.cost_measurement import PARTS, Measurement
-from cases.off_line_cost import OffLineCost, break_even
+from matplotlib.figure import Figure
 
-EMPIRICAL, CONCURRENT = "johnson_cook", "taylor"
-LOOP = ("law_time", "element_time", "contact_time", "node_time")
-ERRORS = {  # of a case's numbers and fields: what tables and plot call them, and the plot's marker
-    "final_length": ("length", "v"),
-    "final_radius": ("radius", "^"),
-    "back_face_deflection": ("deflection", "v"),
+from cases.cost_measurement import LOOP, PARTS, Measurement
+from cases.off_line_cost import OffLineCost, break_even
+from cases.report import number, percent, table
+
+ERRORS = {  # key: what tables and plot call it, the plot's marker
+    "length": ("length", "<"),
+    "radius": ("radius", "^"),
+    "deflection": ("deflection", "v"),
+    "impulse": ("impulse", "D"),
     "von_mises": ("von Mises field", "o"),
     "deviatoric_strain": ("e_d field", "s"),
 }
-COLOURS = {EMPIRICAL: "#888888", "recurrent": "#0072b2", "pca_net": "#d55e00", CONCURRENT: "#000000"}
+LEAST_ERROR = 1e-5  # shown in the plot
 
 
 def environment(threads: int) -> dict[str, Any]:
@@ -43,71 +45,57 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def case_numbers(
-    found: Mapping[str, Measurement],
-    errors: Mapping[str, Mapping[str, float]],
-    off_line: Mapping[str, OffLineCost],
-    threads: int,
-) -> dict[str, Any]:
-    """Numbers of one case by law; `errors` against the concurrent run, `off_line` of the learned laws."""
-    numbers = {law: _law_numbers(one) for law, one in found.items()}
-    for law, one in numbers.items():
-        one["error"] = dict(errors.get(law, {}))
-        if EMPIRICAL in numbers:
-            for key in ("whole", "loop", "law"):
-                one[f"{key}_ratio"] = _time(one, key) / _time(numbers[EMPIRICAL], key)
-        if law in off_line and CONCURRENT in numbers:
-            runs = [threads * _time(numbers[name], "whole") for name in (CONCURRENT, law)]
-            one["break_even_runs"] = break_even(off_line[law].total, *runs)
-    return numbers
-
-
-def _time(numbers: Mapping[str, Any], key: str) -> float:
-    """Whole run, s; or time per element and step, s, of the time loop or the law in it."""
-    if key == "whole":
-        return numbers["whole_time"]
-    return numbers["per_element_step"]["law_time"] if key == "law" else numbers["time_per_element_step"]
-
-
-def _law_numbers(one: Measurement) -> dict[str, Any]:
+def law_numbers(one: Measurement) -> dict[str, Any]:
+    """What was measured of one law."""
     solver, summary = one.result.solver, one.result.summary
     return {
+        "law": summary["law"],
         "material": summary["material"],
         "elements": summary["elements"],
         "steps": summary["steps"],
         "rounds": len(one.runs),
-        "whole_time": one.median(),
+        "whole_time": one.whole,
         "spread": one.spread,
         "time_per_element_step": one.per_element_step(*LOOP),
         "per_element_step": {part: one.per_element_step(part) for part in PARTS},
         "memory_per_point": solver.model.law.memory_per_point,
-        "memory": solver.elements.memory,
+        "solver_memory": solver.elements.memory,
         "outside_envelope_fraction": summary.get("outside_envelope_fraction"),
         "runs": one.runs,
     }
 
 
-def scaled(numbers: Mapping[str, Any], elements: int) -> float:
+def relate(
+    laws: Mapping[str, dict[str, Any]],
+    off_line: Mapping[str, OffLineCost],
+    empirical: str | None,
+    concurrent: str | None,
+    threads: int,
+) -> None:
+    """Add to each law its cost over the empirical law's, and the runs after which learning has paid."""
+    for label, one in laws.items():
+        if empirical:
+            base = laws[empirical]
+            one["ratio"] = one["time_per_element_step"] / base["time_per_element_step"]
+            one["law_ratio"] = one["per_element_step"]["law_time"] / base["per_element_step"]["law_time"]
+        if label in off_line and concurrent:
+            runs = (threads * laws[name]["whole_time"] for name in (concurrent, label))
+            one["break_even_runs"] = break_even(off_line[label].total, *runs)
+
+
+def scaled(one: Mapping[str, Any], elements: int) -> float:
     """Time loop, s, of the same body cut into so many elements: steps grow like the cube root. Not measured."""
-    steps = numbers["steps"] * (elements / numbers["elements"]) ** (1.0 / 3.0)
-    return numbers["time_per_element_step"] * elements * steps
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, aligned so that it reads well on a terminal too."""
-    cells = [list(header), *[list(row) for row in rows]]
-    width = [max(len(row[k]) for row in cells) for k in range(len(header))]
-    lines = ["| " + " | ".join(text.ljust(w) for text, w in zip(row, width, strict=True)) + " |" for row in cells]
-    return "\n".join([lines[0], "| " + " | ".join("-" * w for w in width) + " |", *lines[1:]])
+    steps = one["steps"] * (elements / one["elements"]) ** (1.0 / 3.0)
+    return one["time_per_element_step"] * elements * steps
 
 
 def markdown(report: Mapping[str, Any]) -> str:
     """The whole report as Markdown."""
     parts = [_head(report)]
     for case, laws in report["cases"].items():
-        any_law = next(iter(laws.values()))
-        parts.append(f"### {case.capitalize()}: {any_law['elements']} elements, {any_law['steps']} steps")
-        parts.append(_trade(laws))
+        size = next(iter(laws.values()))
+        parts.append(f"### {case.capitalize()}: {size['elements']} elements, {size['steps']} steps")
+        parts.append(_trade(laws, report["concurrent"]))
         parts.append("Time per element and step, ns, by what it went into:\n\n" + _split(laws))
     if report["off_line"]:
         parts.append("### Before the first run\n\n" + _off_line(report))
@@ -118,66 +106,61 @@ def markdown(report: Mapping[str, Any]) -> str:
 
 def _head(report: Mapping[str, Any]) -> str:
     machine = report["environment"]
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    versions = ", ".join(f"{name} {text}" for name, text in machine["versions"].items())
     return (
-        f"`{report['command']}`, {machine['processor']}, {machine['cores']} cores (load {machine['load_average']:.1f} "
-        f"at the start), {machine['threads']} thread{'s' if machine['threads'] > 1 else ''}, float64 with float32 "
-        f"networks, {versions}. Medians over interleaved rounds after a warm-up; spread is longest over shortest. A "
-        "whole run is mesh, set-up, time loop and output, without starting Python, compiling and drawing. Errors "
-        f"are against `{CONCURRENT}` on the same mesh: of lengths relative to their change, of fields relative L2."
+        f"`{report['command']}`: {machine['processor']}, {machine['cores']} cores (load {machine['load_average']:.1f} "
+        f"at the start), {machine['threads']} thread{'s' if machine['threads'] > 1 else ''}, float64 (networks in "
+        f"float32), {versions}. Medians over interleaved rounds after a warm-up; spread is longest over shortest. A "
+        "whole run is mesh, set-up, time loop and output, without starting Python, compiling and drawing. Errors are "
+        "those at the end against the concurrent run on the same mesh: of lengths over the concurrent run's change, of "
+        "fields relative L2 over elements."
     )
 
 
-def _trade(laws: Mapping[str, Any]) -> str:
+def _trade(laws: Mapping[str, Any], concurrent: str | None) -> str:
     names = [name for name in ERRORS if any(name in one["error"] for one in laws.values())]
-    header = ["law", "whole run, s", "spread", "ns per element-step", "x empirical", "bytes per point",
-              *(f"error of {ERRORS[name][0]}, %" for name in names), "break-even, runs"]  # fmt: skip
+    head = ["law", "whole run, s", "spread (rounds)", "ns per element-step", "x empirical", "bytes per point",
+            *(f"{ERRORS[name][0]} error, %" for name in names), "paid after, runs"]  # fmt: skip
     rows = []
-    for law, one in laws.items():
-        errors = [f"{100 * one['error'][name]:.2g}" if name in one["error"] else "" for name in names]
-        if law == CONCURRENT:
-            errors = ["reference"] * len(names)
-        paid = one.get("break_even_runs", "")
-        rows.append([f"`{law}`", f"{one['whole_time']:.3g}", f"{one['spread']:.2f} of {one['rounds']}",
-                     f"{1e9 * one['time_per_element_step']:.4g}", _ratio(one, "loop"), f"{one['memory_per_point']}",
-                     *errors, "never" if paid is None else f"{paid}"])  # fmt: skip
-    return table(header, rows)
-
-
-def _ratio(one: Mapping[str, Any], key: str) -> str:
-    return f"{one[f'{key}_ratio']:.3g}" if f"{key}_ratio" in one else ""
+    for label, one in laws.items():
+        errors = [percent(one["error"].get(name)) for name in names]
+        paid = one.get("break_even_runs", "-")
+        rows.append([f"`{label}`", number(one["whole_time"]), f"{one['spread']:.2f} ({one['rounds']})",
+                     f"{1e9 * one['time_per_element_step']:,.0f}", number(one.get("ratio")),
+                     f"{one['memory_per_point']:,}",
+                     *(["reference"] * len(names) if label == concurrent else errors),
+                     "never" if paid is None else f"{paid}"])  # fmt: skip
+    return "\n".join(table(head, rows))
 
 
 def _split(laws: Mapping[str, Any]) -> str:
-    header = ["law", "law", "x empirical", "element work", "contact", "nodes", "output", "set-up"]
+    head = ["law", "law", "x empirical", "element work", "contact", "nodes", "output", "set-up"]
     rows = []
-    for law, one in laws.items():
-        times = {part: f"{1e9 * seconds:.3g}" for part, seconds in one["per_element_step"].items()}
-        rows.append([f"`{law}`", times["law_time"], _ratio(one, "law"), *(times[part] for part in PARTS[1:])])
-    return table(header, rows)
+    for label, one in laws.items():
+        times = [f"{1e9 * one['per_element_step'][part]:,.0f}" for part in PARTS]
+        rows.append([f"`{label}`", times[0], number(one.get("law_ratio")), *times[1:]])
+    return "\n".join(table(head, rows))
 
 
 def _off_line(report: Mapping[str, Any]) -> str:
-    header = ["law", "paths x steps", "generation, processor s", "training, s", "on", "iterations", "sum, s"]
+    head = ["law", "paths x steps", "generation, processor s", "training, s", "on", "iterations", "sum, s"]
     rows = []
-    for law, cost in report["off_line"].items():
-        rows.append([f"`{law}`", f"{cost['paths']} x {cost['steps']}", f"{cost['generation']:.4g}",
-                     f"{cost['training']:.4g}", cost["device"], f"{cost['iterations']}",
-                     f"{cost['generation'] + cost['training']:.4g}"])  # fmt: skip
+    for label, cost in report["off_line"].items():
+        rows.append([f"`{label}`", f"{cost['paths']} x {cost['steps']}", f"{cost['generation']:,.0f}",
+                     f"{cost['training']:,.0f}", cost["device"], f"{cost['iterations']}",
+                     f"{cost['generation'] + cost['training']:,.0f}"])  # fmt: skip
     note = (
-        f"Break-even: (generation + training) / (whole run with `{CONCURRENT}` - whole run with the learned law), in "
-        "processor seconds of this machine per run; seconds of a GPU counted as they are."
+        "Paid after: (generation + training) / (processor time of a run with the concurrent law - of one with the "
+        "learned law); a GPU's seconds are counted as they are."
     )
-    return table(header, rows) + "\n\n" + note
+    return "\n".join([*table(head, rows), "", note])
 
 
 def _scaled(report: Mapping[str, Any]) -> str:
-    laws = list(dict.fromkeys(law for numbers in report["cases"].values() for law in numbers))
-    rows = []
-    for law in laws:
-        times = [numbers[law]["scaled_time"] if law in numbers else math.nan for numbers in report["cases"].values()]
-        rows.append([f"`{law}`", *map(duration, times)])
-    return table(["law", *report["cases"]], rows)
+    labels = next(iter(report["cases"].values()))
+    rows = [[f"`{label}`", *(duration(laws[label]["scaled_time"]) for laws in report["cases"].values())]
+            for label in labels]  # fmt: skip
+    return "\n".join(table(["law", *report["cases"]], rows))
 
 
 def duration(seconds: float) -> str:
@@ -190,25 +173,35 @@ def duration(seconds: float) -> str:
 
 def plot(path: Path, report: Mapping[str, Any]) -> None:
     """Error against the concurrent run over time per element and step, both logarithmic; one panel a case."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.5 * len(report["cases"]), 4.6), layout="constrained")
-    grid = figure.subplots(1, len(report["cases"]), squeeze=False)[0]
-    for axes, (case, laws) in zip(grid, report["cases"].items(), strict=True):
-        for law, one in laws.items():
-            cost, colour = 1e9 * one["time_per_element_step"], COLOURS.get(law, "#009e73")
-            if law == CONCURRENT:
-                axes.axvline(cost, color=colour, linestyle="--", label=f"{law}: the reference")
+    cases: Mapping[str, Mapping[str, Any]] = report["cases"]
+    figure = Figure(figsize=(4.8 * len(cases) + 2.0, 4.6), layout="constrained")
+    grid: Sequence[Any] = figure.subplots(1, len(cases), squeeze=False, sharey=True)[0]
+    labels = list(next(iter(cases.values())))
+    colours = {label: f"C{k}" for k, label in enumerate(labels)}
+    for axes, (case, laws) in zip(grid, cases.items(), strict=True):
+        for label, one in laws.items():
+            cost = 1e9 * one["time_per_element_step"]
+            if label == report["concurrent"]:
+                axes.axvline(cost, color=colours[label], linestyle="--")
             for name, error in one["error"].items():
-                axes.plot(cost, 100 * error, ERRORS[name][1], color=colour, markersize=8)
-            if law != CONCURRENT:
-                axes.plot([], [], color=colour, linewidth=6, label=law)
-        for name in dict.fromkeys(name for one in laws.values() for name in one["error"]):
-            axes.plot([], [], ERRORS[name][1], color="k", fillstyle="none", label=f"error of {ERRORS[name][0]}")
+                if name in ERRORS and abs(error) > LEAST_ERROR:
+                    axes.plot(cost, 100 * abs(error), ERRORS[name][1], color=colours[label], markersize=8, alpha=0.8)
         axes.set(xscale="log", yscale="log", xlabel="time per element and step, ns", title=case)
-        axes.set_ylabel("error against the concurrent run, %")
         axes.grid(which="both", alpha=0.2)
-        axes.legend(fontsize="small")
+    grid[0].set_ylabel("error against the concurrent run, %")
+    for label in labels:
+        style = {"linestyle": "--"} if label == report["concurrent"] else {"linewidth": 6}
+        grid[0].plot([], [], color=colours[label], label=label, **style)
+    for name in dict.fromkeys(name for laws in cases.values() for one in laws.values() for name in one["error"]):
+        if name in ERRORS:
+            grid[0].plot([], [], ERRORS[name][1], color="k", fillstyle="none", label=ERRORS[name][0])
     machine = report["environment"]
-    figure.suptitle(f"Cost and error of laws, {machine['processor']}, {machine['threads']} thread(s)", fontsize=11)
+    figure.suptitle(f"{machine['processor']}, {machine['threads']} thread{'s' if machine['threads'] > 1 else ''}")
+    figure.legend(loc="outside right upper", fontsize="small")
     figure.savefig(path, dpi=130)
+
+
+def has_errors(report: Mapping[str, Any]) -> bool:
+    """Whether there is anything to plot."""
+    errors = (error for laws in report["cases"].values() for one in laws.values() for error in one["error"].values())
+    return any(math.isfinite(error) and abs(error) > LEAST_ERROR for error in errors)

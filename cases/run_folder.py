@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import meshio
 import numpy as np
 
 from cases.registry import CASES, command_name
@@ -29,18 +30,19 @@ class RunFolder:
 
     def cut(self, index: int, names: Sequence[str]) -> AxialCut:
         """Axial cut of a frame with the named fields. Raises RunError where one of them is not there."""
-        import pyvista
-
         time, file = self.frames[index]
-        grid = pyvista.read(self.path / file)
+        frame = meshio.read(self.path / file)
+        scalars = {
+            name: np.asarray(values[0], float) for name, values in frame.cell_data.items() if values[0].ndim == 1
+        }
         for name in names:
-            if name not in grid.cell_data or grid.cell_data[name].ndim > 1:
-                known = ", ".join(field for field in grid.cell_data if grid.cell_data[field].ndim == 1)
-                raise RunError(f"{self.path / file} has no field '{name}' of one component; it has {known}")
-        fields = {name: np.asarray(grid.cell_data[name], float) for name in names}
+            if name not in scalars:
+                raise RunError(
+                    f"{self.path / file} has no field '{name}' of one component; it has {', '.join(scalars)}"
+                )
         distances = [partial(body.distance, time=time) for body in self.bodies]
-        hexes = grid.cells_dict[pyvista.CellType.HEXAHEDRON]
-        return axial_cut(grid.points, hexes, fields, self.symmetry, distances)
+        fields = {name: scalars[name] for name in names}
+        return axial_cut(frame.points, frame.cells[0].data, fields, self.symmetry, distances)
 
     def nearest(self, time: float) -> int:
         """The frame nearest to a time in s."""
