@@ -19,7 +19,7 @@ from fem.run import Monitor
 from fem.solver import Solver
 
 MARGIN = 1.25  # fine elements reach this far beyond the projectile's radius
-TOUCHING = 0.002  # assumed: light surface nodes bounce by as much
+TOUCHING = 0.002  # plate thicknesses, assumed: light surface nodes bounce by as much, and by the way of one step
 FILLET = 0.05  # radius of the projectile's rounded edge over its radius (assumed; the paper does not say)
 
 
@@ -71,12 +71,12 @@ def deflection(solver: Solver) -> float:
 
 
 def contact_radius(solver: Solver) -> float:
-    """Largest radius, m, at which the front face is within TOUCHING plate thicknesses of the projectile."""
+    """Largest radius, m, at which the front face is within TOUCHING and a step's way of the projectile."""
     mesh, body = solver.model.mesh, solver.accounts[0].contact.body
     face = solver.model.nodes("front_face")
     position = mesh.points[face] + solver.displacement[face]
     gap = body.distance(position, solver.time)
-    touching = gap < TOUCHING * np.ptp(mesh.points[:, 2])
+    touching = gap < TOUCHING * np.ptp(mesh.points[:, 2]) + solver.dt * np.linalg.norm(body.velocity)
     return float(np.hypot(position[touching, 0], position[touching, 1]).max(initial=0.0))
 
 

@@ -32,9 +32,8 @@ class RunFolder:
         """Axial cut of a frame with the named fields. Raises RunError where one of them is not there."""
         time, file = self.frames[index]
         frame = meshio.read(self.path / file)
-        scalars = {
-            name: np.asarray(values[0], float) for name, values in frame.cell_data.items() if values[0].ndim == 1
-        }
+        cells = {name: values[0] for name, values in frame.cell_data.items()}
+        scalars = {name: values.ravel().astype(float) for name, values in cells.items() if values[0].size == 1}
         for name in names:
             if name not in scalars:
                 raise RunError(
