@@ -68,7 +68,9 @@ def _energies(law: Law, F: np.ndarray, history: History) -> tuple[np.ndarray | N
     plastic = history.recorded("plastic_work") if any(state.name == "plastic_work" for state in law.states) else None
     if law.energies is None:
         return plastic, None, None
-    stored, dissipated = law.energies(F.reshape(-1, 3, 3), history.record.reshape(-1, law.state_size))
+    stored, dissipated = law.energies(
+        F.reshape(-1, 3, 3), history.record.reshape(F.shape[0] * F.shape[1], law.state_size)
+    )
     return plastic, stored.reshape(F.shape[:2]), dissipated.reshape(F.shape[:2])
 
 
@@ -130,20 +132,18 @@ def _smooth_paths(duration: float, seed: int) -> list[Curve]:
 def dissipation(response: Response) -> dict[str, Any]:
     """Signs of the plastic power, and whether energy is accounted for; None where the law does not tell.
 
-    least_plastic_power   least rise of the law's plastic work over its mean rise: not negative if passive
+    least_plastic_power   least rise of the law's plastic work between records, over the mean work done to and fro
+                          between them: not negative if passive
     least_dissipation     the same for the work of the stress less the stored energy, which the law cannot hide
     energy_imbalance      largest |work - stored - dissipated| over the largest work
     """
 
-    def least(energy: np.ndarray) -> float:
-        rise = np.diff(energy, axis=0)
-        return float(rise.min() / max(rise.mean(), 1e-300))
-
+    scale = np.abs(np.diff(response.work, axis=0)).mean()
     known: dict[str, Any] = dict.fromkeys(("least_plastic_power", "least_dissipation", "energy_imbalance"))
     if response.plastic_work is not None:
-        known["least_plastic_power"] = least(response.plastic_work)
+        known["least_plastic_power"] = float(np.diff(response.plastic_work, axis=0).min() / scale)
     if response.stored is not None and response.dissipated is not None:
-        known["least_dissipation"] = least(response.work - response.stored)
+        known["least_dissipation"] = float(np.diff(response.work - response.stored, axis=0).min() / scale)
         missing = response.work - response.stored - response.dissipated
         known["energy_imbalance"] = float(np.abs(missing).max() / response.work.max())
     return known
@@ -201,7 +201,7 @@ def drift(law: Law, duration: float, seed: int) -> dict[str, Any]:
     hold_late      change of the deviator over the second half of the rest, over its size when rest begins
     cycle_growth   peak of the last cycle over that of the fifth, less 1
     cycle_work     least work spent in a cycle over that done to and fro: below 0, energy would be created
-    plastic_rise   least rise of plastic work in a step over the mean rise, None where the law has none
+    plastic_rise   least rise of plastic work, as `least_plastic_power` of `dissipation`; None where the law has none
     bounded        whether every stress is finite and below ten times the first loading's largest
     """
     rng = np.random.default_rng(seed)

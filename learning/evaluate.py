@@ -33,7 +33,7 @@ from constitutive.material import Material, load_material
 from learning import checks, evaluation_pictures, evaluation_report
 from learning.fresh_paths import PathSet, drawn_set, sampler_of, stored_set
 from learning.generate import count, natural
-from learning.judgement import Judged, judge, table_of, training_data
+from learning.judgement import Judged, judge, table_of, training_data, training_duration
 from learning.strain_paths import SAMPLERS, Sampler
 
 RESULT = "evaluation.json"
@@ -228,8 +228,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         for paths in sets:
             judge(law, paths)
         say(options, f"paths, {law.label}", begin)
-    trained = [data["sampler"]["duration"] for data in map(training_data, laws) if "sampler" in data]
-    duration = options.duration or min(trained, default=DURATION)
+    duration = options.duration or min(filter(None, map(training_duration, laws)), default=DURATION)
     fine: dict[str, Any] = {}
     if not options.no_checks:
         begin = time.perf_counter()

@@ -15,7 +15,7 @@ from learning.judgement import Judged, kinds_in
 
 FILES = ("errors.png", "growth.png", "samples.png", "checks.png", "learning_curve.png")
 FINE: dict[str, Any] = {"color": "k", "linewidth": 1.6, "label": "fine scale"}
-LEAST = 1e-4  # smallest deviatoric error that is shown
+LEAST = 1e-8  # smallest error that is shown
 COLUMNS = 4  # of sample paths
 
 
@@ -40,6 +40,11 @@ def save(figure: Figure, path: Path, axes: Axes) -> None:
     figure.savefig(path, dpi=120)
 
 
+def shown(errors: Any) -> np.ndarray:
+    """Errors in per cent, bounded from below for logarithmic axes."""
+    return 100.0 * np.maximum(errors, LEAST)
+
+
 def plain_numbers(axes: Axes) -> None:
     """Numbers without powers on a logarithmic ordinate that may span less than a decade."""
     for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
@@ -53,7 +58,7 @@ def draw_errors(path: Path, laws: Sequence[Judged], sets: Sequence[PathSet]) -> 
         kinds = kinds_in(paths)
         width = 0.8 / len(laws)
         for k, law in enumerate(laws):
-            errors = np.maximum(100.0 * law.errors[paths.name]["deviatoric"], 100.0 * LEAST)
+            errors = shown(law.errors[paths.name]["deviatoric"])
             values = [errors[mask & law.answers[paths.name].answered] for mask in kinds.values()]
             places = np.arange(len(kinds)) - 0.4 + width * (k + 0.5)
             colour = f"C{k % 10}"
@@ -163,9 +168,9 @@ def draw_checks(path: Path, result: Mapping[str, Any]) -> None:
     for _, found, style in every:
         if "steps" in found["resolution"]:
             part = found["resolution"]
-            own.plot(part["steps"][:-1], 100.0 * np.array(part["against_own_finest"][:-1]), "o-", **style)
+            own.plot(part["steps"][:-1], shown(part["against_own_finest"][:-1]), "o-", **style)
             if found is not fine[1]:
-                against.plot(part["steps"], 100.0 * np.array(part["against_fine_scale"]), "o-", **style)
+                against.plot(part["steps"], shown(part["against_fine_scale"]), "o-", **style)
         if "tension" in found["isotropy"]:
             draw_directions(polar, found["isotropy"], style)
         if "held_von_mises" in found["drift"]:

@@ -129,7 +129,7 @@ def check_tables(result: Mapping[str, Any]) -> list[str]:
     lines += [
         "",
         "Rest: 18,000 steps at rest after loading in 2,000. Cycles: 40 closed ones in 20,000 steps.",
-        "Powers are relative to the mean power: passive where not negative. A dash: refused, or not known.",
+        "Powers are relative to the mean one, to and fro: passive where not negative. A dash: refused, or not known.",
         "",
     ]
     return lines + table(["law", *(title for title, _, _ in CHECKS)], rows)

@@ -19,7 +19,7 @@ from constitutive.tensor import full
 from learning import dataset
 from learning.fine_scale import RECORD_BYTES, Task
 from learning.generate import results
-from learning.strain_paths import SAMPLERS, Sampler, path
+from learning.strain_paths import SAMPLERS, ImpactSampler, Sampler, path
 
 SHARDS_PER_WORKER = 4
 
@@ -79,7 +79,9 @@ def drawn_set(sampler: Sampler, reference: Material, count: int, steps: int, see
         for name in ("time", "U", "stress", "index", "attempt")
     )
     source = {"sampler": {"name": sampler.name, **asdict(sampler)}, "seed": seed, "steps": steps}
-    return PathSet(sampler.name, source, kinds_of(sampler, seed, index, attempt, steps), time, U, stress)
+    fixed = isinstance(sampler, ImpactSampler) and sampler.fixed_duration
+    name = f"{sampler.name}, {1e6 * sampler.duration:g} us" if fixed else sampler.name
+    return PathSet(name, source, kinds_of(sampler, seed, index, attempt, steps), time, U, stress)
 
 
 def stored_set(folder: Path, count: int | None) -> PathSet:

@@ -8,7 +8,7 @@ import numpy as np
 
 from constitutive.material import Material
 from learning.errors import NORMS, growth, path_errors, statistics
-from learning.fresh_paths import Answer, PathSet, answer
+from learning.fresh_paths import Answer, PathSet, answer, sampler_of
 
 
 @dataclass
@@ -32,6 +32,13 @@ def training_data(law: Judged) -> Mapping[str, Any]:
     """What the artefact's header says of the data it was trained on; empty where it does not."""
     data = law.header.get("training", {}).get("data", {})
     return data if isinstance(data, Mapping) else {}
+
+
+def training_duration(law: Judged) -> float | None:
+    """The duration that a law was trained for, or that is typical of its training paths, s; None where unknown."""
+    data = training_data(law)
+    known = sampler_of(data["sampler"]).duration if "sampler" in data else None
+    return law.header.get("duration", known)
 
 
 def judge(law: Judged, paths: PathSet) -> None:
