@@ -40,7 +40,8 @@ def number_at_least(least: float, kind: type = float) -> Callable[[str], Any]:
 
 
 def add_impact_options(parser: argparse.ArgumentParser, name: str) -> None:
-    """The options that rod and plate have in common."""
+    """The options that rod and plate have in common; `case` tells later which of them was run."""
+    parser.set_defaults(case=name)
     add_material_options(parser)
     parser.add_argument("--velocity", type=positive, default=200.0, help="impact velocity, m/s")
     parser.add_argument("--end-time", type=positive, default=1e-6, help="time to compute to, s")
@@ -114,7 +115,7 @@ def compute(name: str, options: argparse.Namespace, build: Build, finish: Finish
         restart=options.restart,
         overwrite=options.overwrite,
     )
-    case = Case({"case": name, "material": material.name}, finish, _inputs(name, options, material))
+    case = Case({"case": name, "material": material.name}, finish, _inputs(options, material))
     return run(model, options.end_time, options.output, monitors, case, settings)
 
 
@@ -131,9 +132,9 @@ def _material(options: argparse.Namespace) -> Material:
     return load_material(begun) if options.restart and begun.exists() else chosen_material(options)
 
 
-def _inputs(name: str, options: argparse.Namespace, material: Material) -> dict[str, str]:
+def _inputs(options: argparse.Namespace, material: Material) -> dict[str, str]:
     """The files that say what was run: options.json and material.toml."""
-    stored = {"case": name} | {k: value for k, value in vars(options).items() if k not in ("restart", "overwrite")}
+    stored = {key: value for key, value in vars(options).items() if key not in ("restart", "overwrite")}
     return {"options.json": json.dumps(stored, indent=2) + "\n", "material.toml": material.to_toml()}
 
 
