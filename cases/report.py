@@ -10,7 +10,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def percent(value: float | None) -> str:
     """A relative number in per cent; a dash where there is none."""
-    return "-" if value is None else f"{100.0 * value:.3g}"
+    return "-" if value is None else f"{100.0 * value:.3g}" if abs(value) < 10.0 else f"{100.0 * value:.0f}"
 
 
 def number(value: float | None) -> str:

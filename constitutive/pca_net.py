@@ -5,6 +5,8 @@ F = R U,   sigma = R s R^T,   s(t) = sum_j q_j chi_j(t),   q = N(p) - N(0),   p_
 phi_i, chi_j   modes of each component of U - I and of the stress, piecewise linear on equal intervals of (0, T)
 N              network with SELU activation; N(0) is subtracted, so that a point that has never moved is free of stress
 T              duration that the network was trained for: the law stops beyond it
+K              where an artefact has it (`pressure` exact), s = dev s + K (J - 1) I, J = det F, is taken, so that
+               the network gives the deviator alone; so it is for crystals with the energy (A.3), K = 2 lambda_e
 
 At t_n the path is known up to t_n only. The rest is completed: held at U_n (constant), or continued at the rate of the
 last step V_n = (U_n - U_{n-1}) / (t_n - t_{n-1}) (linear, as the authors do). The paper projects the stored path anew
@@ -53,11 +55,11 @@ from constitutive.network import SELU_ALPHA, SELU_SCALE, TILE, dense, selu, tile
 from constitutive.tensor import adjugate, determinant, norm_squared, push_forward
 
 LATE, APART = 3, 4  # reasons of failure
-HEADER = 8  # T, intervals, width, layers, linear, reciprocals of the bounds of strain, volume change and rate
+HEADER = 9  # T, intervals, width, layers, linear, reciprocals of the bounds of strain, volume change and rate, K
 TIME, STRETCH, RATE, MOVED, OUTSIDE, Z = 0, 1, 7, 13, 14, 15  # where they begin in the state
 POLAR_STEPS = 10
 OUTPUTS = 8  # six components, filled up to a multiple of TILE
-COMPLETIONS = ("linear", "constant")
+COMPLETIONS, PRESSURES = ("linear", "constant"), ("exact", "learned")
 PRECISIONS = {"single": np.float32, "double": np.float64}
 MOST = 4096  # units of a layer
 
@@ -145,11 +147,15 @@ def _first_layer(K, width, bias, change, state, x):
 
 
 @njit
-def _respond(per_strain, per_volume, per_rate, F_new, R, s, stress, state, status):
-    """Turn the stress back, note the distance from the envelope; the worst status."""
+def _respond(params, F_new, R, s, stress, state, status):
+    """Complete the stress and turn it back, note the distance from the envelope; the worst status."""
+    per_strain, per_volume, per_rate, K = params[5], params[6], params[7], params[8]
     worst = OK
     for p in range(BLOCK):
-        sigma = push_forward(load_tensor(R, p), load_symmetric(s, p))
+        a = load_symmetric(s, p)
+        growth = determinant(load_tensor(F_new, p)) - 1.0
+        mean = K * growth - (a[0] + a[1] + a[2]) * (1.0 / 3.0) if K > 0.0 else 0.0
+        sigma = push_forward(load_tensor(R, p), (a[0] + mean, a[1] + mean, a[2] + mean, a[3], a[4], a[5]))
         moved = state[MOVED * BLOCK + p] != 0.0
         for c in range(6):
             stress[c * BLOCK + p] = sigma[c] if moved else 0.0
@@ -160,7 +166,7 @@ def _respond(per_strain, per_volume, per_rate, F_new, R, s, stress, state, statu
         V = (state[b], state[b + BLOCK], state[b + 2 * BLOCK], state[b + 3 * BLOCK], state[b + 4 * BLOCK],
              state[b + 5 * BLOCK])  # fmt: skip
         strain, rate = per_strain * math.sqrt(norm_squared(U)), per_rate * math.sqrt(norm_squared(V))
-        volume = per_volume * abs(determinant(load_tensor(F_new, p)) - 1.0)
+        volume = per_volume * abs(growth)
         state[OUTSIDE * BLOCK + p] = max(state[OUTSIDE * BLOCK + p], max(max(strain, volume), rate) - 1.0)
         worst = max(worst, status[p])
     return worst
@@ -202,7 +208,7 @@ def _update(params, weights, start, F_new, dt, stress, state, status):
         last[i] = weights[left + i] + part * (weights[left + size + i] - weights[left + i])
     dense(last, 0, width, OUTPUTS, x, y)
     s = y[: 6 * BLOCK].astype(np.float64)
-    return _respond(params[5], params[6], params[7], F_new, R, s, stress, state, status)
+    return _respond(params, F_new, R, s, stress, state, status)
 
 
 @njit
@@ -283,7 +289,8 @@ def build(values: Mapping[str, Any]) -> Law:
         raise LawError(f"{artefact.path}: completion '{completion}' must be one of {', '.join(COMPLETIONS)}")
     bounds = [float(artefact.entry("envelope", key)) for key in ("strain", "volume_change", "rate")]
     width, layers, intervals = (int(artefact.entry("sizes", key)) for key in ("width", "layers", "intervals"))
-    header = [T, intervals, width, layers - 1, completion == "linear", *(1.0 / bound for bound in bounds)]
+    bulk = float(artefact.entry("elastic", "bulk_modulus")) if artefact.entry("pressure") == "exact" else 0.0
+    header = [T, intervals, width, layers - 1, completion == "linear", *(1.0 / bound for bound in bounds), bulk]
 
     def fields(F, state):
         return {"outside_envelope": state[:, OUTSIDE]}

@@ -148,7 +148,9 @@ def path_sets(options: argparse.Namespace, laws: list[Judged], reference: Materi
     sets = [stored_set(Path(folder), options.paths) for folder in options.data]
     for sampler in samplers:
         begin = time.perf_counter()
-        drawn = drawn_set(sampler, reference, options.paths, options.steps, options.seed, options.workers)
+        drawn = drawn_set(
+            sampler, reference, options.paths, options.steps, options.seed, options.workers, options.quiet
+        )
         say(options, f"fine scale, {options.paths} paths of '{sampler.name}'", begin)
         sets.append(drawn)
     for k, paths in enumerate(sets):

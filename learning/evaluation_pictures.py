@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from constitutive.tensor import full
 from learning.errors import deviator
@@ -47,8 +48,9 @@ def shown(errors: Any) -> np.ndarray:
 
 def plain_numbers(axes: Axes) -> None:
     """Numbers without powers on a logarithmic ordinate that may span less than a decade."""
-    for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        set_formatter("{x:g}")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def draw_errors(path: Path, laws: Sequence[Judged], sets: Sequence[PathSet]) -> None:
@@ -152,6 +154,8 @@ def draw_sample(axes: Axes, laws: Sequence[Judged], paths: PathSet, i: int) -> N
         error = f"{100.0 * law.errors[paths.name]['deviatoric'][i]:.3g} %"
         lines += axes.plot(strain, stress / 1e6, linewidth=1.0, color=f"C{laws.index(law) % 10}")
         errors.append(error)
+    margin = 0.5 * float(np.ptp(along[0])) / 1e6
+    axes.set_ylim(along[0].min() / 1e6 - margin, along[0].max() / 1e6 + margin)
     axes.add_artist(axes.legend(lines, errors, fontsize="x-small"))
 
 

@@ -17,8 +17,9 @@ from constitutive.law import Law, LawError
 from constitutive.material import Material
 from constitutive.tensor import full
 from learning import dataset
+from learning.dataset import shard_count
 from learning.fine_scale import RECORD_BYTES, Task
-from learning.generate import results
+from learning.generate import Progress, results
 from learning.strain_paths import SAMPLERS, ImpactSampler, Sampler, path
 
 SHARDS_PER_WORKER = 4
@@ -66,14 +67,23 @@ def kinds_of(sampler: Sampler, seed: int, index: np.ndarray, attempt: np.ndarray
     )
 
 
-def drawn_set(sampler: Sampler, reference: Material, count: int, steps: int, seed: int, workers: int) -> PathSet:
+def drawn_set(
+    sampler: Sampler, reference: Material, count: int, steps: int, seed: int, workers: int, quiet: bool = True
+) -> PathSet:
     """`count` fresh paths of a sampler with the fine scale's answers, by so many processes.
 
     Raises StrainPathError and FineScaleError.
     """
+    progress = Progress(count, 0, quiet)
     size = max(1, min(64, -(-count // (SHARDS_PER_WORKER * workers))))
     task = Task(sampler, seed, count, steps, 1, size, reference.law.name, dict(reference.values))
-    found = {number: arrays for number, arrays, _ in results(task, list(range(-(-count // size))), workers)}
+    found = {}
+    try:
+        for number, arrays, _ in results(task, list(range(shard_count(count, size))), workers):
+            found[number] = arrays
+            progress.add(len(arrays["index"]))
+    finally:
+        progress.close()
     time, U, stress, index, attempt = (
         np.concatenate([found[number][name] for number in sorted(found)])
         for name in ("time", "U", "stress", "index", "attempt")

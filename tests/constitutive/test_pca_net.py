@@ -12,7 +12,7 @@ from constitutive.pca_net import APART, LATE, LAW, OUTSIDE, TIME, Z
 from constitutive.tensor import full, random_rotations, symmetric
 from learning.reduction import Basis
 
-T = 2e-6
+T, K = 2e-6, 48e9
 WIDTH, LAYERS, INTERVALS, MODES_IN, MODES_OUT = 12, 3, 37, 5, 7
 
 
@@ -31,13 +31,14 @@ def random_arrays(seed=0, width=WIDTH, layers=LAYERS):
     return arrays
 
 
-def header(completion="linear", bounds=(1.0, 1.0, 1e9), width=WIDTH, layers=LAYERS):
+def header(completion="linear", pressure="learned", bounds=(1.0, 1.0, 1e9), width=WIDTH, layers=LAYERS):
     sizes = {"width": width, "layers": layers, "intervals": INTERVALS, "modes_in": MODES_IN, "modes_out": MODES_OUT}
     return {
         "sizes": sizes,
         "duration": T,
         "completion": completion,
-        "elastic": {"density": 1e4, "p_wave_modulus": 8e10, "shear_modulus": 2.5e10},
+        "pressure": pressure,
+        "elastic": {"density": 1e4, "p_wave_modulus": 8e10, "shear_modulus": 2.5e10, "bulk_modulus": K},
         "envelope": dict(zip(("strain", "volume_change", "rate"), bounds, strict=True)),
     }
 
@@ -125,6 +126,18 @@ def test_layers_in_single_precision(completion, law, tmp_path):
     F = paths(times, 5)
     double, single = (drive(one, times, F).stress for one in (law, law_of(tmp_path, completion, "single")))
     assert 0.0 < np.abs(single - double).max() < 1e-5 * np.abs(double).max()
+
+
+def test_exact_pressure_leaves_the_deviator_to_the_network(completion, law, tmp_path):
+    times = random_times(20)
+    F = paths(times, 3)
+    exact = drive(law_of(tmp_path, completion, pressure="exact"), times, F).stress
+    learned = drive(law, times, F).stress
+    mean = K * (np.linalg.det(F) - 1.0)
+    assert exact[..., :3].mean(axis=-1) == pytest.approx(mean, rel=1e-10, abs=1e-10 * K)
+    assert exact[..., 3:] == pytest.approx(learned[..., 3:], rel=1e-9, abs=1.0)
+    difference = exact[..., :3] - learned[..., :3]
+    assert difference == pytest.approx(np.repeat(difference.mean(-1, keepdims=True), 3, -1), rel=1e-9, abs=1.0)
 
 
 def test_state_and_cost_do_not_grow_with_the_steps(law):

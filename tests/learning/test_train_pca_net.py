@@ -1,0 +1,241 @@
+"""From a small data set to the law `pca_net` in the solver: train, artefact, block kernel against torch, resume."""
+
+import argparse
+import csv
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from cases import taylor_anvil  # noqa: E402
+from constitutive.artefact import load_artefact  # noqa: E402
+from constitutive.drive import drive  # noqa: E402
+from constitutive.material import load_material  # noqa: E402
+from constitutive.tensor import full, random_rotations, symmetric  # noqa: E402
+from learning import dataset, generate, train  # noqa: E402
+from learning.train_pca_net import (  # noqa: E402
+    PAPER,
+    PcaNetTraining,
+    deviator,
+    in_window,
+    load_paths,
+    relative_errors,
+    square,
+    turning,
+)
+
+SIZES = ["--width", "8", "--layers", "2", "--modes-in", "4", "--modes-out", "5", "--intervals", "24", "--batch", "6",
+         "--every", "4", "--quiet", "--seed", "3"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "paths"
+    generate.main(
+        ["--law", "taylor", "--material", "magnesium_liu2022", "--set", "grains=3", "--paths", "12", "--steps", "24",
+         "--strain", "0.3", "--fixed-duration", "--workers", "1", "--output", str(folder), "--quiet"]
+    )  # fmt: skip
+    return folder
+
+
+def run(data, output, *more):
+    options = ["--kind", "pca_net", "--data", str(data), "--test", str(data), "--output", str(output), *SIZES]
+    return train.main([*options, *more])
+
+
+@pytest.fixture(scope="module", params=["linear", "constant"])
+def artefact(data, request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    return run(data, folder / "law.npz", "--epochs", "6", "--completion", request.param)
+
+
+def begun(data, *more):
+    """A training that has not run."""
+    given = ["--kind", "pca_net", "--data", str(data), "--output", "none.npz", *SIZES, *more]
+    return PcaNetTraining.begin(train.parser("pca_net").parse_args(given))
+
+
+def test_the_artefact_says_what_it_is(data, artefact):
+    header = load_artefact(artefact, "pca_net").header
+    assert header["sizes"] == {"width": 8, "layers": 2, "modes_in": 4, "modes_out": 5, "intervals": 24}
+    assert header["duration"] == pytest.approx(1e-6)
+    assert header["training"]["paths"] == 12 and header["training"]["iterations"] == 12
+    assert "grains = 3" in header["material"]
+    assert header["elastic"]["p_wave_modulus"] == pytest.approx(48e9 + 4.0 / 3.0 * 25e9, rel=1e-5)
+    for how in ("whole", "on_line"):
+        for norm in ("total", "deviatoric"):
+            found = header["errors"]["test"][how][norm]
+            assert 0.0 < found["median"] <= found["p95"] < 10.0 and found["paths"] == 12
+    set_of_paths = dataset.load(data)
+    J = np.linalg.det(full(set_of_paths.U))
+    assert header["envelope"]["volume_change"] == pytest.approx(np.abs(J - 1.0).max(), rel=1e-3)
+    with artefact.with_name("law_loss.csv").open() as file:
+        assert [int(row["iteration"]) for row in csv.DictReader(file)] == [4, 8, 12]
+
+
+def test_the_law_in_the_solver_is_the_network_that_was_trained(artefact):
+    """Stress of the block kernel on turning paths against what training calls `on_line`, and its last value `whole`."""
+    rng, m = np.random.default_rng(1), 24
+    H = symmetric(rng.normal(size=(70, 3, 3)))
+    s = np.linspace(0.0, 1.0, m + 1)
+    U = np.eye(3) + 0.1 * np.sin(3.0 * s)[:, None, None, None] * full(H)
+    Q = random_rotations(rng, (m + 1) * 70).reshape(m + 1, 70, 3, 3)
+    law = load_material(artefact).law
+    stress = full(drive(law, 1e-6 * s, Q @ U).stress)
+    stress = symmetric(np.swapaxes(Q, -1, -2) @ stress @ Q)
+    header = load_artefact(artefact, "pca_net").header
+    training = begun(header["training"]["data"]["sessions"][0]["command"].split("--output ")[1].split()[0],
+                     "--completion", header["completion"])  # fmt: skip
+    training.network.load_state_dict(torch.load(artefact.with_suffix(".checkpoint.pt"), weights_only=True)["network"])
+    strain = torch.tensor(symmetric(U - np.eye(3)).swapaxes(0, 1), dtype=torch.float32)
+    predicted = training.scale * training.network.on_line(strain).detach().double().numpy().swapaxes(0, 1)
+    mean = header["elastic"]["bulk_modulus"] * (np.linalg.det(U) - 1.0)
+    predicted[..., :3] += mean[..., None]
+    assert np.abs(stress - predicted).max() < 1e-4 * np.abs(predicted).max()
+    whole = training.scale * training.network.whole(strain).detach().double().numpy()[:, -1]
+    assert whole[:, 3:] == pytest.approx(stress[-1, :, 3:], abs=1e-4 * np.abs(whole).max())
+
+
+def test_training_lowers_the_error(data, tmp_path):
+    before = load_artefact(run(data, tmp_path / "a.npz", "--epochs", "1"), "pca_net").header["errors"]["test"]
+    after = load_artefact(run(data, tmp_path / "b.npz", "--epochs", "100"), "pca_net").header["errors"]["test"]
+    assert after["on_line"]["deviatoric"]["mean"] < 0.7 * before["on_line"]["deviatoric"]["mean"]
+
+
+def test_learned_pressure_is_part_of_what_the_network_gives(data, tmp_path):
+    path = run(data, tmp_path / "a.npz", "--epochs", "2", "--pressure", "learned")
+    law = load_material(path).law
+    F = np.array([np.eye(3), 1.01 * np.eye(3)])[:, None]
+    mean = drive(law, np.array([0.0, 1e-7]), F).stress[1, 0, :3].mean()
+    assert mean != pytest.approx(48e9 * (1.01**3 - 1.0), rel=1e-3)
+
+
+def test_an_interrupted_training_resumes_to_the_same_weights(data, tmp_path, monkeypatch):
+    improve, calls = PcaNetTraining.improve, []
+
+    def interrupted(self):
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        improve(self)
+
+    options = ("--epochs", "6", "--isotropic")
+    once = load_artefact(run(data, tmp_path / "once.npz", *options), "pca_net")
+    monkeypatch.setattr(PcaNetTraining, "improve", interrupted)
+    run(data, tmp_path / "law.npz", *options)
+    monkeypatch.undo()
+    twice = load_artefact(run(data, tmp_path / "law.npz", *options, "--resume"), "pca_net")
+    assert twice.header["training"]["iterations"] == 12
+    assert all(np.array_equal(once.arrays[name], twice.arrays[name]) for name in once.arrays)
+
+
+def test_a_cut_path_is_the_path_completed(data):
+    """Dropping ramps gives the coefficients of the path continued by a straight line, or held."""
+    rng = np.random.default_rng(0)
+    strain = torch.tensor(np.cumsum(rng.normal(size=(1, 25, 6)), axis=1) * 0.01, dtype=torch.float32)
+    strain -= strain[:, :1].clone()
+    for completion, slope in (("linear", 1.0), ("constant", 0.0)):
+        network = begun(data, "--completion", completion).network
+        every = network.all_coefficients(network.ramps(strain))
+        for cut in (1, 7, 24):
+            done = strain.clone()
+            after = torch.arange(1, 25 - cut)[:, None]
+            done[0, cut + 1 :] = strain[0, cut] + slope * after * (strain[0, cut] - strain[0, cut - 1])
+            expected = network.coefficients(network.ramps(done))
+            assert every[:, cut - 1].numpy() == pytest.approx(expected.detach().numpy(), rel=1e-3, abs=1e-4)
+
+
+def test_batches_are_paths_of_the_set_late_cut_and_turned(data):
+    training = begun(data, "--isotropic")
+    rows = np.arange(12)
+    for _ in range(5):
+        strain, S, cut = training.draw(rows)
+        for path in range(12):
+            late = int((square(strain[path]) > 0.0).float().argmax()) - 1
+            length = 25 - late
+            assert late < cut[path] <= 24
+            assert torch.all(S[path, : late + 1] == 0.0)
+            for drawn, known in ((strain, training.paths.strain), (S, training.paths.S)):
+                assert square(drawn[path, late:]).numpy() == pytest.approx(
+                    square(known[path, :length]).numpy(), rel=1e-3, abs=1e-7
+                )
+
+
+def test_turning_and_norms_of_components():
+    rng = np.random.default_rng(2)
+    a, Q = symmetric(rng.normal(size=(4, 5, 3, 3))), random_rotations(rng, 4)
+    turned = np.einsum("nkb,nbc->nkc", a, turning(Q))
+    expected = symmetric(Q[:, None] @ full(a) @ np.swapaxes(Q, 1, 2)[:, None])
+    assert turned == pytest.approx(expected)
+    tensor = torch.tensor(a)
+    assert square(tensor).numpy() == pytest.approx((full(a) ** 2).sum((-1, -2)))
+    assert np.trace(full(deviator(tensor).numpy()), axis1=-2, axis2=-1) == pytest.approx(0.0, abs=1e-14)
+
+
+def test_errors_are_those_of_the_whole_tensor(data):
+    paths = begun(data).paths
+    P = paths.S + 0.1
+    S, wrong = full(paths.S.numpy() + paths.mean.numpy()[..., None] * [1, 1, 1, 0, 0, 0]), full(0.1 * np.ones(6))
+    total = np.sqrt(25 * (wrong**2).sum() / (S**2).sum((1, 2, 3)))
+    assert relative_errors(P, paths)["total"].numpy() == pytest.approx(total, rel=1e-5)
+
+
+def test_paths_of_other_durations_are_put_into_the_window():
+    time = np.array([[0.0, 1.0, 2.0], [0.0, 4.0, 8.0]])
+    values = np.repeat(np.array([[0.0, 1.0, 3.0], [0.0, 2.0, 4.0]])[..., None], 6, axis=2)
+    window = in_window(time, values, np.linspace(0.0, 4.0, 5))
+    assert window[0, :, 3] == pytest.approx([0.0, 0.0, 0.0, 1.0, 3.0])  # rests first
+    assert window[1, :, 0] == pytest.approx([0.0, 0.5, 1.0, 1.5, 2.0])  # cut off
+
+
+def test_the_authors_sizes():
+    options = train.parser("pca_net").parse_args(["--data", "d", "--output", "o.npz", "--paper"])
+    vars(options).update(PAPER)
+    assert (options.width, options.layers, options.modes_in, options.batch, options.epochs) == (1000, 4, 100, 16, 1500)
+
+
+def test_pressure_that_is_not_in_proportion_is_refused(data, monkeypatch):
+    options = train.parser("pca_net").parse_args(["--data", "d", "--output", "o.npz", *SIZES])
+    load = dataset.load
+
+    def changed(folder, partial):
+        found = load(folder, partial)
+        found.stress[:, :, :3] += 1e8
+        return found
+
+    monkeypatch.setattr(dataset, "load", changed)
+    with pytest.raises(ValueError, match=r"mean stress is not in proportion .* use --pressure learned"):
+        load_paths(argparse.Namespace(**vars(options)), str(data))
+
+
+def test_the_rod_runs_with_it(artefact, tmp_path):
+    taylor_anvil.main(
+        ["--law", "pca_net", "--material", str(artefact), "--elements-across", "4", "--end-time", "3e-7", "--quiet",
+         "--no-fields", "--no-picture", "--symmetry", "quarter", "--output", str(tmp_path / "rod")]
+    )  # fmt: skip
+    assert (tmp_path / "rod" / "summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--width", "10"], "multiple of 4"),
+        (["--layers", "0"], "--layers 0 must be at least 1"),
+        (["--modes-in", "30"], "must be at least the number of modes"),
+        (["--resume"], "no such checkpoint"),
+        (["--data", "nowhere"], "nowhere"),
+        (["--hidden", "3"], "unrecognized arguments: --hidden"),
+    ],
+)
+def test_wrong_options_end_in_one_line(data, tmp_path, capsys, options, message):
+    with pytest.raises(SystemExit):
+        run(data, tmp_path / "law.npz", *options)
+    assert message in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_network_is_refused(data, tmp_path, capsys):
+    run(data, tmp_path / "law.npz", "--epochs", "1")
+    with pytest.raises(SystemExit):
+        run(data, tmp_path / "law.npz", "--epochs", "1", "--resume", "--width", "12")
+    assert "another network is there (width 8)" in capsys.readouterr().err
