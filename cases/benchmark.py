@@ -57,14 +57,15 @@ def measure(model: Model, threads: int) -> dict[str, float]:
     steps = int(np.clip(400_000 // count, 2, 100))
     for _ in range(WARM_UP):
         solver.step(solver.stable_step())
-    solver.elements.law_time[:] = 0.0
+    solver.elements.times[:] = 0.0
+    solver.seconds["elements"] = 0.0
     batches = []
     for _ in range(REPEATS):
         begin = time.perf_counter()
         for _ in range(steps):
             solver.step(solver.stable_step())
         batches.append((time.perf_counter() - begin) / steps / count)
-    law = solver.elements.law_time.sum() / (REPEATS * steps * count * threads)
+    law = solver.seconds["elements"] * solver.elements.law_share() / (REPEATS * steps * count)
     return {
         "elements": count,
         "threads": threads,

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from cases.comparison import FIELDS, Run, field_errors, mean_forces
-from fem.picture import PANELS, on_cut
-from fem.plain_picture import faces_on_cut
+from fem.axial_cut import axial_cut
+from fem.picture import PANELS, save, sheet
 
 NAMES = {
     "von_mises": "von Mises stress",
@@ -22,34 +21,13 @@ SHAPES = {"length": "length, mm", "radius": "radius of the impact face, mm", "de
 
 def draw_cuts(path: Path, runs: Sequence[Run], symmetry: str, title: str) -> None:
     """Axial cuts at the end, a field a row and a run a column (the other way round for wide bodies)."""
-    low, high = (1e3 * pick([run.points for run in runs], axis=(0, 1)) for pick in (np.min, np.max))
-    if symmetry == "quarter":
-        low[0] = -high[0]
-    tall = high[2] - low[2] > high[0] - low[0]
-    cuts = {run.label: on_cut(run.points, run.hexes)[0] for run in runs}
-    shape = (len(PANELS), len(runs)) if tall else (len(runs), len(PANELS))
-    aspect = (high[2] - low[2]) / (high[0] - low[0])
-    panel = (1.7, 1.7 * aspect + 0.3) if tall else (6.0, 6.0 * aspect + 0.5)
-    figure = Figure(figsize=(panel[0] * shape[1] + 1.2, panel[1] * shape[0] + 1.0), layout="constrained")
-    figure.suptitle(title)
-    grid = figure.subplots(*shape, squeeze=False, sharex=True, sharey=True)
-    grid = grid if tall else grid.T
-    for row, (name, label, factor, colours) in zip(grid, PANELS, strict=True):
-        top = factor * max(float(np.percentile(run.fields[name][-1][cuts[run.label]], 99)) for run in runs)
-        for axes, run in zip(row, runs, strict=True):
-            kept = cuts[run.label]
-            polygons = 1e3 * faces_on_cut(run.points, run.hexes[kept])
-            for side in (1.0, -1.0) if symmetry == "quarter" else (1.0,):
-                cells = PolyCollection(list(polygons * [side, 1.0]), cmap=colours, edgecolors="face", linewidths=0.2)
-                cells.set_array(factor * run.fields[name][-1][kept])
-                cells.set_clim(0.0, max(top, 1e-12))
-                axes.add_collection(cells)
-            axes.set(xlim=(low[0], high[0]), ylim=(low[2], high[2]), aspect="equal")
-            axes.set_title(run.label.replace(":", ":\n") if tall else run.label, fontsize="x-small")
-        figure.colorbar(cells, ax=row, label=label, location="right" if tall else "bottom", shrink=0.8)
-    figure.supxlabel("x, mm")
-    figure.supylabel("z, mm")
-    figure.savefig(path, dpi=130)
+    cuts = []
+    for run in runs:
+        fields = {name: values[-1] for name, values in run.fields.items()}
+        cuts.append(axial_cut(run.points, run.hexes, fields, symmetry))
+    tall = np.ptp(cuts[0].polygons[:, :, 1]) > np.ptp(cuts[0].polygons[:, :, 0])
+    captions = [run.label.replace(":", ":\n") if tall else run.label for run in runs]
+    save(sheet(cuts, PANELS, title, captions, edges=False), path)
 
 
 def draw_histories(path: Path, runs: Sequence[Run], title: str) -> None:

@@ -40,7 +40,8 @@ def number_at_least(least: float, kind: type = float) -> Callable[[str], Any]:
 
 
 def add_impact_options(parser: argparse.ArgumentParser, name: str) -> None:
-    """The options that rod and plate have in common."""
+    """The options that rod and plate have in common; `case` tells later which of them was run."""
+    parser.set_defaults(case=name)
     add_material_options(parser)
     parser.add_argument("--velocity", type=positive, default=200.0, help="impact velocity, m/s")
     parser.add_argument("--end-time", type=positive, default=1e-6, help="time to compute to, s")
@@ -86,13 +87,22 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argpa
     return options
 
 
-def run_case(
-    name: str,
-    options: argparse.Namespace,
-    build: Callable[[Material, Controls], tuple[Model, Mapping[str, Monitor]]],
-    finish: Callable[[Solver], dict[str, float]],
-) -> dict[str, Any]:
-    """Build and run a case into its folder; `finish` gives the case's own summary keys. Returns the summary."""
+Build = Callable[[Material, Controls], tuple[Model, Mapping[str, Monitor]]]
+Finish = Callable[[Solver], dict[str, float]]
+
+
+def run_case(name: str, options: argparse.Namespace, build: Build, finish: Finish) -> dict[str, Any]:
+    """Compute a case into its folder, draw its picture and print its numbers. Returns the summary."""
+    result = compute(name, options, build, finish)
+    if not options.no_picture:
+        _draw(Path(options.output) / "picture.png", result, options)
+    if not options.quiet:
+        _report(result.summary, options.output)
+    return result.summary
+
+
+def compute(name: str, options: argparse.Namespace, build: Build, finish: Finish) -> Result:
+    """Build a case and run it into its folder; `finish` gives the case's own keys of the summary."""
     material = _material(options)
     model, monitors = build(material, Controls(**HOURGLASS[options.hourglass]))
     _announce(model, options)
@@ -106,12 +116,7 @@ def run_case(
         overwrite=options.overwrite,
     )
     case = Case({"case": name, "material": material.name}, finish, _inputs(options, material))
-    result = run(model, options.end_time, options.output, monitors, case, settings)
-    if not options.no_picture:
-        _draw(Path(options.output) / "picture.png", name, material.name, model, result, options)
-    if not options.quiet:
-        _report(result.summary, options.output)
-    return result.summary
+    return run(model, options.end_time, options.output, monitors, case, settings)
 
 
 def symmetric_model(mesh: Mesh, material: Material, options: argparse.Namespace, controls: Controls) -> Model:
@@ -147,9 +152,10 @@ def _announce(model: Model, options: argparse.Namespace) -> None:
         )
 
 
-def _draw(path: Path, name: str, material: str, model: Model, result: Result, options: argparse.Namespace) -> None:
-    solver = result.solver
-    title = f"{name.replace('_', ' ')}, {material}, {options.velocity:g} m/s, {solver.time * 1e6:.3g} us"
+def _draw(path: Path, result: Result, options: argparse.Namespace) -> None:
+    solver, model = result.solver, result.solver.model
+    name, material = result.summary["case"].replace("_", " "), result.summary["material"]
+    title = f"{name}, {material}, {options.velocity:g} m/s, {solver.time * 1e6:.3g} µs"
     bodies = [lambda x, body=contact.body: body.distance(x, solver.time) for contact in model.contacts]
     fields = cell_fields(model.law, *solver.elements.mean_values())
     picture(path, model.mesh.points + solver.displacement, model.mesh.hexes, fields, title, options.symmetry, bodies)

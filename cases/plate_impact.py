@@ -11,7 +11,7 @@ import numpy as np
 from cases.impact import add_impact_options, number_at_least, parse, run_case, symmetric_model
 from cases.options import command_parser, positive, user_errors
 from constitutive.material import Material
-from fem.contact import cylinder
+from fem.contact import RigidBody, cylinder
 from fem.elements import Controls
 from fem.meshing import plate
 from fem.model import Model
@@ -19,7 +19,7 @@ from fem.run import Monitor
 from fem.solver import Solver
 
 MARGIN = 1.25  # fine elements reach this far beyond the projectile's radius
-TOUCHING = 0.002  # assumed: light surface nodes bounce by as much
+TOUCHING = 0.002  # plate thicknesses, assumed: light surface nodes bounce by as much, and by the way of one step
 FILLET = 0.05  # radius of the projectile's rounded edge over its radius (assumed; the paper does not say)
 
 
@@ -47,7 +47,13 @@ def build(options: argparse.Namespace, material: Material, controls: Controls) -
     mesh = plate(options.plate_radius, options.thickness, fine, options.elements_through, options.symmetry)
     model = symmetric_model(mesh, material, options, controls)
     model.fix("rim_back", "z")
-    projectile = cylinder(
+    model.contact(rigid_body(options), method=options.contact)
+    return model, {"deflection": Monitor("m, of the back face's centre", deflection)}
+
+
+def rigid_body(options: argparse.Namespace) -> RigidBody:
+    """The projectile."""
+    return cylinder(
         face=(0.0, 0.0, 0.0),
         axis=(0.0, 0.0, 1.0),
         radius=options.projectile_radius,
@@ -56,8 +62,6 @@ def build(options: argparse.Namespace, material: Material, controls: Controls) -
         velocity=(0.0, 0.0, -options.velocity),
         friction=options.friction,
     )
-    model.contact(projectile, method=options.contact)
-    return model, {"deflection": Monitor("m, of the back face's centre", deflection)}
 
 
 def deflection(solver: Solver) -> float:
@@ -67,18 +71,29 @@ def deflection(solver: Solver) -> float:
 
 
 def contact_radius(solver: Solver) -> float:
-    """Largest radius, m, at which the front face is within TOUCHING plate thicknesses of the projectile."""
+    """Largest radius, m, at which the front face is within TOUCHING and a step's way of the projectile."""
     mesh, body = solver.model.mesh, solver.accounts[0].contact.body
     face = solver.model.nodes("front_face")
     position = mesh.points[face] + solver.displacement[face]
     gap = body.distance(position, solver.time)
-    touching = gap < TOUCHING * np.ptp(mesh.points[:, 2])
+    touching = gap < TOUCHING * np.ptp(mesh.points[:, 2]) + solver.dt * np.linalg.norm(body.velocity)
     return float(np.hypot(position[touching, 0], position[touching, 1]).max(initial=0.0))
+
+
+def centre_gap(solver: Solver) -> float:
+    """Distance between the projectile and the front face on the axis, m: above zero where thin plates come off."""
+    centre = np.intersect1d(solver.model.nodes("axis"), solver.model.nodes("front_face"))
+    position = solver.model.mesh.points[centre] + solver.displacement[centre]
+    return float(solver.accounts[0].contact.body.distance(position, solver.time).mean())
 
 
 def finish(solver: Solver) -> dict[str, float]:
     """The plate's own keys of the summary."""
-    return {"back_face_deflection": deflection(solver), "contact_radius": contact_radius(solver)}
+    return {
+        "back_face_deflection": deflection(solver),
+        "contact_radius": contact_radius(solver),
+        "centre_gap": centre_gap(solver),
+    }
 
 
 @user_errors

@@ -10,7 +10,7 @@ import numpy as np
 from cases.impact import add_impact_options, number_at_least, parse, run_case, symmetric_model
 from cases.options import command_parser, positive, user_errors
 from constitutive.material import Material
-from fem.contact import plane
+from fem.contact import RigidBody, plane
 from fem.elements import Controls
 from fem.meshing import cylinder
 from fem.model import Model
@@ -40,11 +40,16 @@ def build(options: argparse.Namespace, material: Material, controls: Controls) -
     mesh = cylinder(options.diameter, options.length, options.elements_across, options.symmetry)
     model = symmetric_model(mesh, material, options, controls)
     model.initial_velocity((0.0, 0.0, -options.velocity))
-    model.contact(plane(friction=options.friction), method=options.contact)
+    model.contact(rigid_body(options), method=options.contact)
     return model, {
         "length": Monitor("m, of the rod", length),
         "radius": Monitor("m, largest of the impact face", radius),
     }
+
+
+def rigid_body(options: argparse.Namespace) -> RigidBody:
+    """The wall."""
+    return plane(friction=options.friction)
 
 
 def length(solver: Solver) -> float:

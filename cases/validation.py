@@ -16,19 +16,18 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from cases import comparison_pictures, plate_impact, taylor_anvil
+from cases import comparison_pictures
 from cases.comparison import FIELDS, Run, comparison, read_run
 from cases.impact import FREE, number_at_least, parse, run_case
 from cases.options import OptionError, command_parser, named_material, positive, split_name, user_errors
+from cases.registry import CASES, command_name
 from cases.report import percent, table
 from constitutive.law import LawError
 from fem.model import ELEMENTS
 from fem.run import MOST_THREADS
 
-CASES: Mapping[str, ModuleType] = {"rod": taylor_anvil, "plate": plate_impact}
 SIZE = {"rod": "--elements-across", "plate": "--elements-through"}
 QUICK = {"rod": 6, "plate": 3}  # elements across the rod and through the plate
 DEFAULT_LAWS = ("taylor", "recurrent", "pca_net", "magnesium_empirical", "taylor:magnesium_liu2022:texture_seed=7")
@@ -124,7 +123,7 @@ def run_law(case: str, word: str, folder: Path, options: argparse.Namespace) -> 
     if not options.quiet:
         print(f"running: {case}, {word}", file=sys.stderr, flush=True)
     parsed = parse(module.parser(), given)
-    run_case(module.parser().prog.split(".")[-1], parsed, lambda *parts: module.build(parsed, *parts), module.finish)
+    run_case(command_name(module), parsed, lambda *parts: module.build(parsed, *parts), module.finish)
 
 
 def markdown(case: str, found: Mapping[str, Any], options: argparse.Namespace) -> list[str]:

@@ -66,7 +66,7 @@ class Elements:
         self.force = np.zeros((len(self.topology.block_nodes), 3))  # of each block on its nodes
         self.limit = np.zeros((blocks, self.per_block))  # stable step of each element
         self.work = np.zeros((blocks, 3))  # done so far on: stress, bulk viscosity, hourglass control
-        self.law_time = np.zeros(blocks)
+        self.times = np.zeros((blocks, 2))  # processor time so far, s: in the law, in all
         self.status = np.zeros((blocks, BLOCK + 1), np.int64)
         self.order = np.arange(blocks)
 
@@ -91,6 +91,11 @@ class Elements:
         """Stable time step in s, without safety factor, and the element that controls it."""
         lane = int(np.argmin(self.limit))
         return float(self.limit.ravel()[lane]), int(self.topology.order[lane])
+
+    def law_share(self) -> float:
+        """Part of the element work's processor time that the law took so far."""
+        law, everything = self.times.sum(axis=0)
+        return float(law / everything) if everything > 0.0 else 0.0
 
     def save(self) -> dict[str, np.ndarray]:
         """Everything that changes, by name, for a checkpoint."""

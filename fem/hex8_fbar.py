@@ -159,26 +159,28 @@ def _volumetric_forces(numbers, dt, volume, volume_old, pressure, force_old, lim
 
 def _forces(update_block, params, numbers, dt, order, displacement, velocity, block_start, block_nodes, corners, B,
             weight, volume, F, stress, state,
-            pressure, volume_old, force_old, force, limit, work, law_time, status):  # fmt: skip
+            pressure, volume_old, force_old, force, limit, work, times, status):  # fmt: skip
     """One pass over all blocks: deform, ask the law, give element forces; block by block in fast memory."""
     for k in prange(len(order)):
         b = order[k]
+        begin = seconds()
         w = np.empty(_SCRATCH)
         gather(block_start[b], block_nodes, corners[b], E, displacement, velocity, w)
         _deform(B[b], weight[b], volume[b], w)
         start = seconds()
         status[b, N] = update_block(params, F[b], w[_FBAR : _FBAR + 9 * N], dt, stress[b], state[b], status[b, :N])
-        law_time[b] += seconds() - start
+        times[b, 0] += seconds() - start
         _deviatoric_forces(B[b], weight[b], volume[b], stress[b], w)
         _volumetric_forces(numbers, dt, volume[b], volume_old[b], pressure[b], force_old[b], limit[b], work[b], w)
         scatter(block_start[b], block_start[b + 1], corners[b], E, w, _FORCE, force)
         F[b, :] = w[_FBAR : _FBAR + 9 * N]
+        times[b, 1] += seconds() - begin
 
 
 _A1, _A2 = types.float64[::1], types.float64[:, ::1]
 _SIGNATURE = types.void(
     UPDATE_BLOCK, _A1, _A1, types.float64, types.int64[::1], _A2, _A2, types.int64[::1],
-    types.int32[::1], types.uint16[:, ::1], *[_A2] * 3, *[_A2] * 9, _A1, types.int64[:, ::1],
+    types.int32[::1], types.uint16[:, ::1], *[_A2] * 3, *[_A2] * 9, _A2, types.int64[:, ::1],
 )  # fmt: skip
 
 
@@ -209,7 +211,7 @@ class Hex8(Elements):
             self.law.update_block, self.law.params, self.numbers, dt, self.order, displacement, velocity,
             self.topology.block_start, self.topology.block_nodes, self.topology.corners,
             self.B, self.weight, self.volume, self.F, self.stress, self.state, self.pressure, self.volume_old,
-            self.force_old, self.force, self.limit, self.work, self.law_time, self.status,
+            self.force_old, self.force, self.limit, self.work, self.times, self.status,
         )  # fmt: skip
 
     def point_volumes(self) -> np.ndarray:

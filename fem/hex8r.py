@@ -218,19 +218,20 @@ def _nodal_forces(viscous, stiff, dt, B, X, length, F_old, q_old, w):
 
 def _forces(update_block, params, numbers, dt, order, displacement, velocity, block_start, block_nodes, corners, B, X,
             volume, length, F, stress,
-            state, pressure, hourglass, force, limit, work, law_time, status):  # fmt: skip
+            state, pressure, hourglass, force, limit, work, times, status):  # fmt: skip
     """One pass over all blocks: deform, ask the law, give element forces; block by block in fast memory."""
     c = np.sqrt(numbers[1] / numbers[0])
     viscous, stiff = numbers[5] * numbers[0] * c / 4.0, numbers[6] * numbers[2] / 12.0
     for k in prange(len(order)):
         b = order[k]
+        begin = seconds()
         w = np.empty(_SCRATCH)
         gather(block_start[b], block_nodes, corners[b], N, displacement, velocity, w)
         _deform(B[b], w)
         w[_OLD : _OLD + 6 * N] = stress[b]
         start = seconds()
         status[b, N] = update_block(params, F[b], w[_F : _F + 9 * N], dt, stress[b], state[b], status[b, :N])
-        law_time[b] += seconds() - start
+        times[b, 0] += seconds() - start
         _stress_forces(numbers, dt, B[b], volume[b], length[b], F[b], stress[b], pressure[b], limit[b], w)
         _nodal_forces(viscous, stiff, dt, B[b], X[b], length[b], F[b], hourglass[b], w)
         scatter(block_start[b], block_start[b + 1], corners[b], N, w, _FORCE, force)
@@ -240,13 +241,14 @@ def _forces(update_block, params, numbers, dt, order, displacement, velocity, bl
             for p in range(N):
                 total += w[_WORK + kind * N + p]
             work[b, kind] += total
+        times[b, 1] += seconds() - begin
 
 
 _A1, _A2 = types.float64[::1], types.float64[:, ::1]
 _SIGNATURE = types.void(
     UPDATE_BLOCK, _A1, _A1, types.float64, types.int64[::1], _A2, _A2, types.int64[::1],
     types.int32[::1], types.uint16[:, ::1],
-    *[_A2] * 4, *[_A2] * 7, _A2, _A1, types.int64[:, ::1],
+    *[_A2] * 4, *[_A2] * 7, _A2, _A2, types.int64[:, ::1],
 )  # fmt: skip
 
 
@@ -276,7 +278,7 @@ class Hex8r(Elements):
             self.law.update_block, self.law.params, self.numbers, dt, self.order, displacement, velocity,
             self.topology.block_start, self.topology.block_nodes, self.topology.corners,
             self.B, self.X, self.volume, self.length, self.F, self.stress, self.state, self.pressure, self.hourglass,
-            self.force, self.limit, self.work, self.law_time, self.status,
+            self.force, self.limit, self.work, self.times, self.status,
         )  # fmt: skip
 
     def point_volumes(self) -> np.ndarray:

@@ -155,7 +155,7 @@ class _Run:
         self.record_interval, self.frame_interval = end_time / settings.records, end_time / max(settings.frames, 1)
         self.impulse_before = np.zeros(len(self.solver.accounts))
         self.largest_error = 0.0
-        self.wall_time = self.saved = 0.0
+        self.wall_time = self.output_time = self.saved = 0.0
         self.stop_signal: int | None = None
         if checkpoint is not None:
             self._resume(*checkpoint)
@@ -183,8 +183,10 @@ class _Run:
     def _execute(self) -> Result:
         solver, settings = self.solver, self.settings
         if not self.history.rows:
+            begin = time.perf_counter()
             self._record()
             self._frame()
+            self.output_time += time.perf_counter() - begin
             self._checkpoint()
         startup = _age()
         progress = Progress(self.end_time, solver.time, settings.quiet)
@@ -192,9 +194,11 @@ class _Run:
         while solver.time < self.end_time:
             begin = time.perf_counter()
             self._step()
-            self.wall_time += time.perf_counter() - begin
+            end = time.perf_counter()
+            self.wall_time += end - begin
             self._record_when_due()
             progress.update(solver.time, solver.steps)
+            self.output_time += time.perf_counter() - end
             if self.stop_signal is not None or time.monotonic() - last_checkpoint > settings.checkpoint_seconds:
                 self._checkpoint()
                 last_checkpoint = time.monotonic()
@@ -256,25 +260,47 @@ class _Run:
     def _checkpoint(self) -> None:
         if self.folder is None:
             return
+        begin = time.perf_counter()
         progress = {
             "frames": self.frames,
             "intervals": [self.record_interval, self.frame_interval],
             "largest_error": self.largest_error,
             "wall_time": self.wall_time,
-            "law_time": float(self.solver.elements.law_time.sum()),
+            "output_time": self.output_time,
+            "seconds": self.solver.seconds,
+            "times": self.solver.elements.times.sum(axis=0).tolist(),
         }
         arrays = self.solver.save() | {"history": self.history.table(), "impulse_before": self.impulse_before}
         write_checkpoint(self.folder, arrays, self.model.fingerprint(), progress)
         self.saved = self.solver.time
+        self.output_time += time.perf_counter() - begin
 
     def _resume(self, arrays: dict[str, np.ndarray], progress: dict[str, Any]) -> None:
         self.history.restore(arrays.pop("history"))
         self.impulse_before = arrays.pop("impulse_before")
         self.solver.load(arrays)
-        self.solver.elements.law_time[0] = progress["law_time"]
+        self.solver.elements.times[0] = progress["times"]
+        self.solver.seconds.update(progress["seconds"])
         self.frames, self.largest_error = progress["frames"], progress["largest_error"]
-        self.wall_time, self.saved = progress["wall_time"], self.solver.time
+        self.wall_time, self.output_time = progress["wall_time"], progress["output_time"]
+        self.saved = self.solver.time
         self.record_interval, self.frame_interval = progress["intervals"]
+
+    def _split(self) -> dict[str, float]:
+        """What `wall_time` went into, s: law, element work beside it, contact, and the rest, `node_time`; and output.
+
+        The element kernels' wall time is shared out by the processor time that the law took in them and the rest of
+        their work, so threads that wait for the busiest one are charged to both alike.
+        """
+        elements, contact = self.solver.seconds["elements"], self.solver.seconds["contact"]
+        law = elements * self.solver.elements.law_share()
+        return {
+            "law_time": law,
+            "element_time": elements - law,
+            "contact_time": contact,
+            "node_time": self.wall_time - elements - contact,
+            "output_time": self.output_time,
+        }
 
     def _summary(self, startup: float) -> dict[str, Any]:
         solver, model = self.solver, self.model
@@ -292,7 +318,7 @@ class _Run:
             "completed": True,
             "wall_time": self.wall_time,
             "time_per_element_step": self.wall_time / element_steps,
-            "law_time": float(solver.elements.law_time.sum()) / self.threads,
+            **self._split(),
             "startup_time": startup,
             "peak_memory": _peak_memory(),
             "threads": self.threads,

@@ -11,6 +11,7 @@ Energies are balanced at t_{n-1/2}, where the velocities are. With a constant st
 so what it shows is the error of the changing step, and any mistake.
 """
 
+import time
 from typing import Any
 
 import numpy as np
@@ -68,8 +69,9 @@ class Solver:
         self.accounts = [ContactAccount(contact) for contact in model.contacts]
         self.time, self.dt, self.steps = 0.0, 0.0, 0
         self.external_work, self.contact_loss = 0.0, 0.0
+        self.seconds = {"elements": 0.0, "contact": 0.0}  # wall time of steps so far
         self.elements.update(self.displacement, self.velocity, INSTANT)
-        self.elements.law_time[:] = 0.0
+        self.elements.times[:] = 0.0
         self._assemble()
         self.penalty = model.controls.penalty / self.elements.stable_step()[0] ** 2
         self._compile()
@@ -99,12 +101,16 @@ class Solver:
         accelerate(self.force, self.inverse_mass, dt_mid, self.velocity)
         self.velocity.ravel()[self.held] = 0.0
         self._prescribe(dt, dt_mid)
+        begin = time.perf_counter()
         self._touch(dt, dt_mid)
+        self.seconds["contact"] += time.perf_counter() - begin
         if self.model.pressures:
             self.external_work += float(np.sum(self.external * 0.5 * (self.before + self.velocity)) * dt_mid)
         move(self.velocity, dt, self.displacement)
         self.time, self.dt, self.steps = self.time + dt, dt, self.steps + 1
+        begin = time.perf_counter()
         self.elements.update(self.displacement, self.velocity, dt)
+        self.seconds["elements"] += time.perf_counter() - begin
         self._check()
         self._assemble()
 

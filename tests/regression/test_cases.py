@@ -14,9 +14,9 @@ from cases import plate_impact, taylor_anvil
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = """\
 case law material element elements nodes steps end_time completed wall_time time_per_element_step law_time
-startup_time peak_memory threads precision energy_error max_energy_error hourglass_energy_ratio kinetic_energy
-internal_energy controlling_element max_equivalent_plastic_strain max_deviatoric_strain max_von_mises versions
-contact_impulse"""
+element_time contact_time node_time output_time startup_time peak_memory threads precision energy_error
+max_energy_error hourglass_energy_ratio kinetic_energy internal_energy controlling_element
+max_equivalent_plastic_strain max_deviatoric_strain max_von_mises versions contact_impulse"""
 COPPER = ["--law", "johnson_cook", "--material", "ofhc_copper"]
 LONG = ["--length", "32.4e-3", "--diameter", "6.4e-3", *COPPER]
 
@@ -47,6 +47,20 @@ def test_the_run_folder_holds_what_is_promised(small_rod):
     assert summary["completed"] is True
     assert summary["end_time"] == 1e-6
     assert summary["max_energy_error"] < 0.01
+
+
+def test_the_time_loop_is_split_without_remainder(small_rod):
+    summary = json.loads((small_rod / "summary.json").read_text())
+    parts = [summary[key] for key in ("law_time", "element_time", "contact_time", "node_time")]
+    assert min(parts) > 0.0
+    assert sum(parts) == pytest.approx(summary["wall_time"], rel=1e-9)
+    assert summary["output_time"] > 0.0
+
+
+def test_128_grains_take_nearly_all_of_the_time(tmp_path):
+    result = rod(tmp_path / "run", "--law", "taylor", "--elements-across", 6, "--symmetry", "quarter", "--end-time",
+                 "2e-7", "--no-fields")  # fmt: skip
+    assert result["law_time"] > 10.0 * result["element_time"]
 
 
 def test_paraview_can_read_the_fields(small_rod):

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TIMES = ("wall_time", "time_per_element_step", "law_time", "startup_time", "peak_memory", "threads")
+TIMES = ("wall_time", "time_per_element_step", "law_time", "element_time", "contact_time", "node_time",
+         "output_time", "startup_time", "peak_memory", "threads")  # fmt: skip
 CASE = ["--elements-across", "6", "--end-time", "16e-6", "--frames", "12", "--no-picture", "--symmetry", "quarter",
         "--friction", "0.1", "--checkpoint-seconds", "0"]  # fmt: skip
 

@@ -1,0 +1,56 @@
+"""What a learned law has cost before its first run, as its artefact records it, and when that has paid.
+
+    break-even N = (generation + training) / (concurrent - learned)
+
+counts runs of one kind: each saves the difference of a run's processor time with the concurrent and the learned law.
+Generation is in processor seconds of the machine that made the data. Training is in seconds of its device, taken as
+processor seconds of one core on a CPU; seconds of a GPU are added as they are.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from constitutive.artefact import Artefact
+
+
+@dataclass(frozen=True)
+class OffLineCost:
+    """Costs in s: `generation` of the data by processor, `training` on `device`; what they were spent on."""
+
+    generation: float
+    training: float
+    device: str
+    paths: int
+    steps: int
+    iterations: int
+    machine: str
+
+    @property
+    def total(self) -> float:
+        """Generation and training, s."""
+        return self.generation + self.training
+
+
+def off_line_cost(artefact: Artefact) -> OffLineCost:
+    """The costs that an artefact's header records. Raises LawError where it lacks them."""
+    data: Mapping[str, Any] = artefact.entry("training", "data")
+    artefact.entry("training", "data", "throughput")
+    machines = sorted({session.get("machine", "not stated") for session in data.get("sessions", [])})
+    used = artefact.entry("training", "paths") / artefact.entry("training", "data", "paths")
+    return OffLineCost(
+        generation=used * artefact.entry("training", "data", "throughput", "processor_seconds"),
+        training=artefact.entry("training", "seconds"),
+        device=artefact.entry("training", "device"),
+        paths=artefact.entry("training", "paths"),
+        steps=artefact.entry("training", "steps"),
+        iterations=artefact.entry("training", "iterations"),
+        machine="; ".join(machines) or "not stated",
+    )
+
+
+def break_even(off_line: float, concurrent: float, learned: float) -> int | None:
+    """Runs after which learning has paid: costs off line, and per run with either law, s. None: it never does."""
+    saved = concurrent - learned
+    return math.ceil(off_line / saved) if saved > 0.0 else None
