@@ -8,9 +8,9 @@ point), and, in Fourier space, Willot's rotated scheme:
     k_j(xi) = 2 i s_j e^(i (xi_1 + xi_2 + xi_3) / 2),   s_j = sin(xi_j / 2) prod_{l != j} cos(xi_l / 2)
 
 Wave numbers of finite differences do not ring at grain boundaries, and make laminates along the axes exact; of the
-known schemes this one converges at any contrast (Willot 2015, Fourier-based schemes for computing the mechanical response of
-composites with accurate local fields, C. R. Mecanique 343). Products k_i conj(k_j) = 4 s_i s_j are all that the Green
-operator needs, so it is real. Hourglass patterns have s = 0: nothing drives them, and they stay zero.
+known schemes this one converges at any contrast (Willot 2015, Fourier-based schemes for computing the mechanical
+response of composites with accurate local fields, C. R. Mecanique 343). Products k_i conj(k_j) = 4 s_i s_j are all
+that the Green operator needs, so it is real. Hourglass patterns have s = 0: nothing drives them, and they stay zero.
 
 One plane of pixels, shape (1, n, n), is the plane problem: same code, two displacements instead of three.
 """

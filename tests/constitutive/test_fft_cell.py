@@ -123,7 +123,7 @@ def test_mean_stress_is_the_derivative_of_the_mean_energy(shape):
     P, local = cell.solve(F)
     W = energy(local, shear).mean()
     taylor = energy(np.broadcast_to(F[:, :, None, None, None], local.shape), shear).mean()
-    assert W < taylor
+    assert taylor > W
     for i, j in ((0, 0), (0, 1), (1, 1)):
         step = np.zeros((3, 3))
         step[i, j] = 1e-5
