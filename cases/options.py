@@ -60,8 +60,9 @@ def add_material_options(parser: argparse.ArgumentParser, default_law: str = DEF
     )
     parser.add_argument(
         "--material",
-        metavar="NAME|FILE.toml",
-        help=f"{', '.join(material_names())}, or a file of yours (default: the law's own)",
+        metavar="NAME|FILE",
+        help=f"{', '.join(material_names())}, or a file of yours: a material's (.toml) or a trained law's (.npz) "
+        "(default: the law's own)",
     )
     parser.add_argument(
         "--set",

@@ -27,6 +27,7 @@ import numpy as np
 
 from constitutive.law import LawError
 
+TRAINED = Path(__file__).parent / "trained"  # the artefacts that ship
 FORMAT = "multiscale-impact trained law"
 VERSION = 1
 
@@ -72,9 +73,18 @@ def save_artefact(path: str | Path, kind: str, header: Mapping[str, Any], arrays
 
 
 def load_artefact(path: str | Path, kind: str) -> Artefact:
-    """Read an artefact made for the law `kind`.
+    """Read an artefact made for the law `kind`; LawError as of `read_artefact`, or where it is made for another law."""
+    artefact = read_artefact(path)
+    found = artefact.header.get("kind")
+    if found != kind:
+        raise LawError(f"{path}: made for law '{found}', not for '{kind}'")
+    return artefact
 
-    Raises LawError, one line that names the file: no such file, damaged, foreign, newer, or made for another law.
+
+def read_artefact(path: str | Path) -> Artefact:
+    """Read an artefact of any kind.
+
+    Raises LawError, one line that names the file: no such file, damaged, foreign, or newer.
     """
     path = Path(path)
     try:
@@ -101,6 +111,4 @@ def load_artefact(path: str | Path, kind: str) -> Artefact:
     version = header.get("version")
     if not isinstance(version, int) or version > VERSION:
         raise LawError(f"{path}: artefact of version {version}; this program reads up to {VERSION}: update it")
-    if header.get("kind") != kind:
-        raise LawError(f"{path}: made for law '{header.get('kind')}', not for '{kind}'")
     return Artefact(path, header, arrays)

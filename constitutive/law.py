@@ -266,6 +266,7 @@ BUILT_IN = {
     "taylor": "constitutive.taylor",
     "crystal": "constitutive.crystal_law",
     "recurrent": "constitutive.recurrent",
+    "pca_net": "constitutive.pca_net",
 }
 ENTRY_POINT_GROUP = "multiscale_impact.laws"
 

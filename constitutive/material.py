@@ -9,6 +9,15 @@
 
 A name such as `ofhc_copper` means a file that ships with the project, in `constitutive/materials/`; anything else is a
 path.
+
+Learned laws have one parameter above all, `artefact`, the file of the trained law. It is found in four ways:
+
+    load_material("magnesium_liu2022", "recurrent")   the file that ships for this law and material: the name is the
+                                                      fine scale's, constitutive/trained/recurrent_magnesium_liu2022.npz
+    load_material("mine.npz")                         the artefact itself, which knows its law
+    artefact = "mine.npz"                             in a material file of law "recurrent", relative to it
+    artefact = "recurrent_magnesium_liu2022"          in a material file, a bare word: the file that ships; so it is
+                                                      written by `to_toml`, to be found wherever the project lies
 """
 
 import json
@@ -19,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from constitutive.artefact import TRAINED, read_artefact
 from constitutive.law import Law, LawDefinition, LawError, did_you_mean, law_definition
 from constitutive.validation import checked_values, shown
 
@@ -30,6 +40,7 @@ DEFAULTS = {
     "johnson_cook": "magnesium_empirical",
     "taylor": "magnesium_liu2022",
     "crystal": "magnesium_liu2022",
+    "recurrent": "magnesium_liu2022",
 }
 
 
@@ -49,7 +60,11 @@ class Material:
     def to_toml(self) -> str:
         """A material file that loads as this very material, overrides and defaults included."""
         header = {"law": self.law.name, "name": self.name, "source": self.source}
-        return "\n".join([*_toml_lines(header), *_toml_lines(self.values)]) + "\n"
+        values = dict(self.values)
+        artefact = Path(values.get("artefact") or "")
+        if artefact.parent == TRAINED:
+            values["artefact"] = artefact.stem
+        return "\n".join([*_toml_lines(header), *_toml_lines(values)]) + "\n"
 
 
 def material_names(law: str | None = None) -> list[str]:
@@ -61,9 +76,14 @@ def material_names(law: str | None = None) -> list[str]:
 def default_material(law: str) -> str:
     """The shipped material that a law is run with where none is named. Raises LawError where there is none."""
     name = DEFAULTS.get(law) or next(iter(material_names(law)), None)
+    definition = law_definition(law)  # an unknown law has its own message
     if name is None:
-        law_definition(law)  # an unknown law has its own message
         raise LawError(f"no material ships for law '{law}'; name a material file")
+    if _is_learned(definition) and not shipped_artefact(law, name).is_file():
+        raise LawError(
+            f"no material ships for law '{law}': none is trained yet; python -m learning.train --kind {law} makes one, "
+            "which --material FILE.npz runs"
+        )
     return name
 
 
@@ -78,7 +98,7 @@ def load_material(
     the file, the key, the value and what to do.
     """
     path = material_path(name_or_path)
-    given = _read(path)
+    given = _artefact_as_material(path) if path.suffix == ".npz" else _read(path)
     override(given, overrides, str(path))
     own_law = given.pop("law", None)
     if not isinstance(own_law, str):
@@ -92,8 +112,60 @@ def load_material(
         used = law_definition(law) if law else own
     except LawError as error:
         raise LawError(f"{path}: {error}") from None
+    if used is not own:
+        _refuse_unused(overrides, used, path)
+    _find_artefact(used, given, path)
     values, built = _build(used, own, given, path)
     return Material(header["name"].strip(), header["source"].strip(), built, values, path)
+
+
+def shipped_artefact(law: str, material: str) -> Path:
+    """Where the artefact of a learned law that ships for a fine-scale material lies, or would lie."""
+    return TRAINED / f"{law}_{material}.npz"
+
+
+def _refuse_unused(overrides: Mapping[str, Any] | Sequence[str], used: LawDefinition, path: Path) -> None:
+    """Raise LawError for an override that would be dropped with the file's own law, as grains= of a learned law."""
+    known = [*HEADER, *(parameter.name for parameter in used.parameters)]
+    keys = overrides if isinstance(overrides, Mapping) else [_parse(text)[0] for text in overrides]
+    for key in keys:
+        if key.partition(".")[0] not in known:
+            raise LawError(
+                f"{path}: --set {key}: law '{used.name}' has no such parameter; it has {', '.join(known[1:])}"
+            )
+
+
+def _is_learned(definition: LawDefinition) -> bool:
+    return any(parameter.name == "artefact" for parameter in definition.parameters)
+
+
+def _artefact_as_material(path: Path) -> dict[str, Any]:
+    """What a material file for this artefact would say. Raises LawError."""
+    artefact = read_artefact(path)
+    try:
+        name = tomllib.loads(str(artefact.header.get("material", ""))).get("name")
+    except tomllib.TOMLDecodeError:
+        name = None
+    name = name if isinstance(name, str) else path.stem
+    source = f"trained law {path.name}, made by: {artefact.header.get('command', 'not stated')}"
+    return {"law": artefact.entry("kind"), "name": name, "source": source, "artefact": str(path.absolute())}
+
+
+def _find_artefact(used: LawDefinition, given: dict[str, Any], path: Path) -> None:
+    """Complete `given` for a learned law by the shipped artefact. Raises LawError where none ships."""
+    if not _is_learned(used):
+        return
+    word = given.get("artefact", f"{used.name}_{path.stem}")
+    if not isinstance(word, str) or not re.fullmatch(r"\w+", word):
+        return  # a path, or a wrong value, which has its own message
+    shipped = TRAINED / f"{word}.npz"
+    if not shipped.is_file() or ("artefact" not in given and path.parent != SHIPPED):
+        names = ", ".join(sorted(file.stem for file in TRAINED.glob(f"{used.name}_*.npz"))) or "none"
+        raise LawError(
+            f"{path}: no trained law '{word}' ships (of law '{used.name}': {names}); make one with python -m "
+            f"learning.train --kind {used.name} and run it by --material FILE.npz"
+        )
+    given["artefact"] = str(shipped)
 
 
 def _build(used: LawDefinition, own: LawDefinition, given: dict[str, Any], path: Path) -> tuple[dict[str, Any], Law]:
@@ -123,7 +195,7 @@ def material_path(name_or_path: str | Path) -> Path:
             return path
     except (OSError, ValueError):
         pass  # not even a possible file name
-    if path.suffix == ".toml" or path.name != word:
+    if path.suffix in (".toml", ".npz") or path.name != word:
         raise LawError(f"{shown(word)[1:-1]}: no such material file; shipped are {', '.join(material_names())}")
     raise LawError(
         f"no material is called '{shown(word)[1:-1]}'{did_you_mean(word, material_names())}; "

@@ -100,6 +100,9 @@ def parser() -> argparse.ArgumentParser:
         type=positive,
         help=f"duration of a path, s; impact: a typical one (default: {ImpactSampler.duration:g}, fft2d: 1)",
     )
+    made.add_argument(
+        "--fixed-duration", action="store_true", help="impact: all paths last --end-time, as pca_net wants them"
+    )
     made.add_argument("--fixed-intervals", action="store_true", help="paper: intervals of equal length")
     made.add_argument(
         "--texture-per-path", action="store_true", help="a fresh random texture for each path, for the isotropic limit"
@@ -142,15 +145,15 @@ def chosen_sampler(options: argparse.Namespace) -> Sampler:
     if plane and name != "paper":
         raise OptionError(f"--sampler {name} strains out of the plane; --unit-cell fft2d takes --sampler paper")
     if name == "paper":
+        if options.fixed_duration:
+            raise OptionError("--fixed-duration is an option of --sampler impact: paper's paths all last --end-time")
         given |= {"u_max": options.strain, "random_intervals": False if options.fixed_intervals else None}
     else:
         if options.fixed_intervals:
             raise OptionError("--fixed-intervals is an option of --sampler paper")
-        given["strain"] = options.strain
-    return replace(
-        PlaneSampler() if plane else SAMPLERS[name](),
-        **{key: value for key, value in given.items() if value is not None},
-    )
+        given |= {"strain": options.strain, "fixed_duration": options.fixed_duration}
+    sampler = PlaneSampler() if plane else SAMPLERS[name]()
+    return replace(sampler, **{key: value for key, value in given.items() if value is not None})
 
 
 def chosen_task(options: argparse.Namespace) -> tuple[Task, Material]:
@@ -213,12 +216,19 @@ def open_folder(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     if not (folder / MANIFEST).exists():
         raise OptionError(f"{folder} is not empty and not a data set: name another folder")
     found = read_manifest(folder)
+    found["sampler"] = _completed(found.get("sampler"))
     for key in IDENTITY:
         if found.get(key) != wanted[key]:
             raise OptionError(f"{folder} was begun with {_difference(key, found.get(key), wanted[key])}")
     if found["paths"] > wanted["paths"]:
         raise OptionError(f"{folder} was begun with {found['paths']} paths, not {wanted['paths']}; ask for as many")
     return found | {"paths": wanted["paths"], "complete": False}
+
+
+def _completed(sampler: Any) -> Any:
+    """A manifest's sampler with the defaults of options that are younger than the manifest."""
+    known = SAMPLERS.get(str(sampler.get("name"))) if isinstance(sampler, dict) else None
+    return asdict(known()) | sampler if known else sampler
 
 
 def _difference(key: str, found: Any, wanted: Any) -> str:

@@ -187,9 +187,9 @@ class ImpactSampler:
 
     The largest equivalent strain of a path is uniform from 5 to 100 % of the least of `strain` and `rate` (1/s) times
     its duration; |J - 1| <= volume. Half of the durations lie within a factor two of `duration`, s; the others spread
-    over 0.2 to 50 times as much, both log-uniformly. Walks have 4 to 16 intervals of random length; a quarter of them
-    rests now and then, a fifth is straight between the knots (kinks). `walks` is the share of walks; the five
-    programmes share the rest evenly.
+    over 0.2 to 50 times as much, both log-uniformly; with `fixed_duration` all last `duration`. Walks have 4 to 16
+    intervals of random length; a quarter of them rests now and then, a fifth is straight between the knots (kinks).
+    `walks` is the share of walks; the five programmes share the rest evenly.
     """
 
     strain: float = 1.0
@@ -198,13 +198,15 @@ class ImpactSampler:
     rate: float = 2e6
     walks: float = 0.65
     grid: str = "mixed"
+    fixed_duration: bool = False
     name: ClassVar[str] = "impact"
     programmes: ClassVar[tuple[str, ...]] = ("monotonic", "load_unload", "hold", "cyclic", "shear")
 
     def draw(self, rng: np.random.Generator, steps: int) -> StrainPath:
         """A path of `steps` recorded steps."""
         near = rng.random() < 0.5
-        T = self.duration * np.exp(rng.uniform(*np.log([0.5, 2.0] if near else [0.2, 50.0])))
+        spread = np.exp(rng.uniform(*np.log([0.5, 2.0] if near else [0.2, 50.0])))
+        T = self.duration if self.fixed_duration else self.duration * spread
         strain = rng.uniform(0.05, 1.0) * min(self.strain, self.rate * T)
         times = time_grid(rng, T, steps, self.grid)
         kind = "walk" if rng.random() < self.walks else str(rng.choice(self.programmes))

@@ -4,11 +4,14 @@ import math
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from constitutive.law import LawError, Parameter, law_definition, law_names
+import constitutive.material
+from constitutive.artefact import save_artefact
+from constitutive.law import Law, LawDefinition, LawError, Parameter, law_definition, law_names
 from constitutive.material import DEFAULTS, Material, default_material, load_material, material_names
 from constitutive.validation import checked_values
 
@@ -185,6 +188,62 @@ def test_every_kind_of_parameter(tmp_path):
             with pytest.raises(LawError) as caught:
                 checked_values(parameters, good | change, "f", tmp_path)
             assert words in str(caught.value)
+
+
+@pytest.fixture
+def learned(tmp_path, monkeypatch):
+    """A learned law `net`, and the artefact of it that ships for magnesium_liu2022."""
+
+    def build(values):
+        density = values["density"] or 500.0
+        return Law("net", density, 1e9, 1e8, np.zeros(1), (), lambda *_: 0)
+
+    parameters = (
+        Parameter("artefact", "", "file", kind=Path),
+        Parameter("density", "kg/m3", "density", 0.0, exclusive=True, required=False),
+    )
+    net = LawDefinition("net", parameters, build)
+    trained = tmp_path / "trained"
+    header = {"material": 'law = "taylor"\nname = "magnesium"', "command": "learning.train"}
+    file = save_artefact(trained / "net_magnesium_liu2022.npz", "net", header, {})
+    monkeypatch.setattr(constitutive.material, "TRAINED", trained)
+    known = constitutive.material.law_definition
+    monkeypatch.setattr(constitutive.material, "law_definition", lambda n: net if n == "net" else known(n))
+    return file
+
+
+def test_a_learned_law_finds_the_artefact_that_ships_for_the_fine_scale(learned, tmp_path):
+    material = load_material("magnesium_liu2022", "net", ["density=1800"])
+    assert material.values == {"artefact": str(learned), "density": 1800.0}
+    assert material.law.density == 1800.0
+    (tmp_path / "again.toml").write_text(material.to_toml())
+    assert 'artefact = "net_magnesium_liu2022"' in material.to_toml()  # found wherever the project lies
+    again = load_material(tmp_path / "again.toml")
+    assert (again.values, again.law.name, again.to_toml()) == (material.values, "net", material.to_toml())
+
+
+def test_a_material_is_named_by_its_artefact_alone(learned, tmp_path):
+    mine = tmp_path / "mine.npz"
+    mine.write_bytes(learned.read_bytes())
+    for law in (None, "net"):
+        material = load_material(mine, law, {"density": 7.0})
+        assert (material.law.name, material.law.density, material.name) == ("net", 7.0, "magnesium")
+    (tmp_path / "again.toml").write_text(material.to_toml())
+    assert load_material(tmp_path / "again.toml").values == material.values == {"artefact": str(mine), "density": 7.0}
+    assert "made for law 'net', not for 'recurrent'" in complaint(mine, "recurrent")
+    assert "no such material file" in complaint(tmp_path / "none.npz")
+    mine.write_bytes(b"nonsense")
+    assert "not a trained law" in complaint(mine)
+
+
+def test_a_law_that_is_not_trained_is_answered_with_the_command_that_trains(learned, file):
+    message = complaint("magnesium", "net")
+    for words in ("no trained law 'net_magnesium' ships", "net_magnesium_liu2022", "learning.train --kind net"):
+        assert words in message
+    own = file('law = "taylor"\nname = "mine"\n')
+    own = own.rename(own.with_name("magnesium_liu2022.toml"))
+    assert "no trained law" in complaint(own, "net")  # it is not the material that the artefact was trained on
+    assert "law 'net' has no such parameter" in complaint("magnesium_liu2022", "net", ["grains=8"])
 
 
 KEYS = st.sampled_from([p.name for p in law_definition("johnson_cook").parameters]) | st.text(max_size=12)

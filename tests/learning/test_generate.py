@@ -206,12 +206,23 @@ def test_other_options_are_refused(small, capsys):
         assert "another learning.generate is at work" in fails(capsys, *again)
 
 
+def test_a_set_begun_before_an_option_was_there_goes_on(tmp_path):
+    run(tmp_path, small=("--set", "grains=2", "--paths", "2", "--steps", "4", "--quiet"))
+    manifest = read_manifest(tmp_path)
+    del manifest["sampler"]["fixed_duration"]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    data = run(tmp_path, small=("--set", "grains=2", "--paths", "3", "--steps", "4", "--quiet"))
+    assert len(data) == 3 and data.manifest["sampler"]["fixed_duration"] is False
+
+
 def test_mistakes_have_one_line(tmp_path, capsys):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("")
     assert "not empty and not a data set" in fails(capsys, "--output", str(tmp_path / "mine"))
     output = ("--output", str(tmp_path / "set"))
     assert "--fixed-intervals is an option" in fails(capsys, *output, "--fixed-intervals")
+    paper = ("--sampler", "paper", "--fixed-duration")
+    assert "--fixed-duration is an option of --sampler impact" in fails(capsys, *output, *paper)
     copper = ("--material", "copper_j2", "--texture-per-path", *output)
     assert "no random texture" in fails(capsys, *copper, small=())
     assert "python -m learning.generate: argument --paths" in fails(capsys, *output, "--paths", "0")

@@ -1,5 +1,6 @@
-"""From a small data set to a law in the solver: train, artefact, block kernel against torch, resume."""
+"""From a small data set to the law `recurrent` in the solver: train, artefact, block kernel against torch, resume."""
 
+import argparse
 import csv
 
 import numpy as np
@@ -14,6 +15,7 @@ from constitutive.material import load_material  # noqa: E402
 from constitutive.tensor import full, symmetric  # noqa: E402
 from learning import dataset, generate, train  # noqa: E402
 from learning.networks import InternalVariableNetwork  # noqa: E402
+from learning.train_recurrent import RecurrentTraining, draw_batch, evaluate, load_paths  # noqa: E402
 
 SIZES = ["--width", "8", "--hidden", "4", "--batch", "6", "--every", "4", "--quiet", "--seed", "3"]
 
@@ -26,6 +28,10 @@ def data(tmp_path_factory):
          "--strain", "0.3", "--workers", "1", "--output", str(folder), "--quiet"]
     )  # fmt: skip
     return folder
+
+
+def loaded(data, count=None):
+    return load_paths(argparse.Namespace(partial=False, device="cpu"), data, count)[0]
 
 
 def run(data, output, *more):
@@ -60,9 +66,9 @@ def test_the_artefact_says_what_it_is(data, artefact):
 
 
 def test_training_lowers_the_error(data, tmp_path):
-    paths, _ = train.load_paths(data, None, "cpu")
+    paths = loaded(data)
     torch.manual_seed(3)
-    before = train.evaluate(InternalVariableNetwork(8, 4), paths).mean()
+    before = evaluate(InternalVariableNetwork(8, 4), paths).mean()
     run(data, tmp_path / "law.npz", "--iterations", "40", "--learning-rate", "2e-2")
     after = load_artefact(tmp_path / "law.npz", "recurrent").header["errors"]["test"]["mean"]
     assert after < 0.8 * before
@@ -89,7 +95,7 @@ def test_extent_is_that_of_the_law(artefact, data, material):
     """The envelope's plastic strain is the state that the law itself accumulates."""
     network = InternalVariableNetwork(8, 4)
     network.load_state_dict(torch.load(artefact.with_suffix(".checkpoint.pt"), weights_only=True)["network"])
-    paths, _ = train.load_paths(data, 1, "cpu")
+    paths = loaded(data, 1)
     p = float(network.extent(paths.U, paths.dt)["plastic_strain"][0])
     law, times = load_material(material).law, np.concatenate([[0.0], np.cumsum(paths.dt[0].double().numpy())])
     history = drive(law, times, paths.U[0].double().numpy()[:, None])
@@ -97,15 +103,15 @@ def test_extent_is_that_of_the_law(artefact, data, material):
 
 
 def test_an_interrupted_training_resumes_to_the_same_weights(data, artefact, tmp_path, monkeypatch):
-    improve, calls = train.Training.improve, []
+    improve, calls = RecurrentTraining.improve, []
 
-    def interrupted(self, paths):
+    def interrupted(self):
         calls.append(1)
         if len(calls) == 6:
             raise KeyboardInterrupt
-        improve(self, paths)
+        improve(self)
 
-    monkeypatch.setattr(train.Training, "improve", interrupted)
+    monkeypatch.setattr(RecurrentTraining, "improve", interrupted)
     run(data, tmp_path / "law.npz", "--iterations", "12")
     monkeypatch.undo()
     run(data, tmp_path / "law.npz", "--iterations", "12", "--resume")
@@ -122,11 +128,11 @@ def test_a_command_runs_the_trained_law(material, tmp_path):
 
 def test_batches_are_sampled_where_the_path_is_known(data):
     """Every grid of steps, coarse or fine, gives stresses at the times of the stored samples."""
-    paths, _ = train.load_paths(data, None, "cpu")
+    paths = loaded(data)
     rng = np.random.default_rng(0)
     for progress in (0.0, 0.3, 1.0):
         for _ in range(20):
-            U, dt, S, stride = train.draw_batch(paths, rng, 3, progress, False)
+            U, dt, S, stride = draw_batch(paths, rng, 3, progress, False)
             assert U.shape[1] == dt.shape[1] + 1 and S.shape[1] == dt.shape[1] // stride
             for path in range(3):
                 time = np.cumsum(dt[path].numpy())[stride - 1 :: stride]

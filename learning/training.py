@@ -1,0 +1,182 @@
+"""What the trainings of all laws have in common: the loop, its checkpoint and loss curve, errors, provenance.
+
+A checkpoint beside the artefact holds network, optimiser, random state and loss curve; `resume` goes on from it, also
+after an interruption, to the same weights bit for bit.
+"""
+
+import argparse
+import shlex
+import sys
+import time
+import tomllib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cases.options import OptionError
+from constitutive.artefact import save_artefact
+from learning import dataset
+from learning.loss_curve import write_curve
+
+CLIP = 1.0  # bound on the norm of a gradient
+
+
+def load_set(options: argparse.Namespace, folder: str) -> tuple[dataset.DataSet, dict[str, Any]]:
+    """A data set, and the values of its material. Raises DataSetError."""
+    data = dataset.load(folder, partial=options.partial)
+    return data, tomllib.loads(data.manifest["material"])
+
+
+def summary(errors: np.ndarray) -> dict[str, float]:
+    """Mean, median and 95th percentile."""
+    return {
+        "mean": float(errors.mean()),
+        "median": float(np.median(errors)),
+        "p95": float(np.percentile(errors, 95)),
+        "paths": len(errors),
+    }
+
+
+class Training(ABC):
+    """A training under way: network, optimiser, random state and loss curve, which a checkpoint keeps.
+
+    A kind of law says what is particular to it: the data that it takes, its network, the loss of a batch, the errors on
+    test paths, and what an artefact of it holds.
+    """
+
+    kind: ClassVar[str]
+    network: nn.Module
+
+    def __init__(self, options: argparse.Namespace, network: nn.Module, iterations: int) -> None:
+        self.options, self.iterations = options, iterations
+        self.network = network.to(options.device)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)
+        self.rng = np.random.default_rng(options.seed)
+        self.iteration, self.seconds, self.smooth = 0, 0.0, float("nan")
+        self.curve: list[dict[str, float]] = []
+        self.checkpoint = Path(options.output).with_suffix(".checkpoint.pt")
+
+    @staticmethod
+    @abstractmethod
+    def add_options(parser: argparse.ArgumentParser) -> None:
+        """The options of this kind."""
+
+    @classmethod
+    @abstractmethod
+    def begin(cls, options: argparse.Namespace) -> "Training":
+        """Check the options, load the data and build the network. Raises OptionError and DataSetError."""
+
+    @abstractmethod
+    def sizes(self) -> dict[str, int]:
+        """Of the network; a checkpoint fits networks of the same sizes only."""
+
+    @abstractmethod
+    def rate(self) -> float:
+        """Learning rate of the present iteration."""
+
+    @abstractmethod
+    def loss(self) -> Tensor:
+        """Loss of a random batch; its random numbers come from `rng`."""
+
+    @abstractmethod
+    def test_row(self) -> dict[str, float]:
+        """Errors on the test paths for the loss curve: test_mean, test_p95, ...; nothing where there are none."""
+
+    @abstractmethod
+    def header(self) -> Mapping[str, Any]:
+        """The artefact's header, beside its provenance; with `training` and the measured `errors`."""
+
+    @abstractmethod
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """The artefact's arrays."""
+
+    def improve(self) -> None:
+        """One step of the optimiser."""
+        loss = self.loss()
+        self.optimiser.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate()
+        if torch.isfinite(norm):  # one overflow must not spoil the weights
+            self.optimiser.step()
+        value = float(loss.detach())
+        self.smooth = value if not np.isfinite(self.smooth) else 0.95 * self.smooth + 0.05 * value
+        self.iteration += 1
+
+    def note(self) -> None:
+        """Add a row to the loss curve, and write it and a checkpoint."""
+        row = {"iteration": self.iteration, "seconds": self.seconds, "rate": self.rate(), "train": self.smooth}
+        row |= self.test_row()
+        self.curve.append(row)
+        write_curve(Path(self.options.output).with_suffix(""), self.curve)
+        self.save()
+        if not self.options.quiet:
+            tested = f"  test {row['test_mean']:.4f}, p95 {row['test_p95']:.4f}" if "test_mean" in row else ""
+            left = self.seconds / max(self.iteration, 1) * (self.iterations - self.iteration)
+            print(f"{self.iteration} of {self.iterations}  train {self.smooth:.4f}{tested}  ETA {left:.0f} s",
+                  flush=True)  # fmt: skip
+
+    def save(self) -> None:
+        """Write the checkpoint, under a temporary name first."""
+        state = {
+            "network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(), "curve": self.curve,
+            "rng": self.rng.bit_generator.state, "iteration": self.iteration, "seconds": self.seconds,
+            "smooth": self.smooth, "kind": self.kind, "sizes": self.sizes(),
+        }  # fmt: skip
+        temporary = self.checkpoint.with_suffix(".writing")
+        torch.save(state, temporary)
+        temporary.replace(self.checkpoint)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint. Raises OptionError where there is none that fits."""
+        if not self.checkpoint.exists():
+            raise OptionError(f"{self.checkpoint}: no such checkpoint; leave --resume out to begin")
+        state = torch.load(self.checkpoint, map_location=self.options.device, weights_only=True)
+        found, wanted = ({"kind": kind} | sizes for kind, sizes in ((state["kind"], state["sizes"]),
+                                                                    (self.kind, self.sizes())))  # fmt: skip
+        if found != wanted:
+            there = ", ".join(f"{key} {value}" for key, value in found.items() if wanted.get(key) != value)
+            raise OptionError(f"{self.checkpoint}: another network is there ({there}); give its options")
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.rng.bit_generator.state = state["rng"]
+        self.curve, self.iteration, self.seconds = state["curve"], state["iteration"], state["seconds"]
+        self.smooth = state["smooth"]
+
+    def run(self) -> None:
+        """Train until the wanted number of iterations, or --minutes, is reached."""
+        options, start, before = self.options, time.perf_counter(), self.seconds
+        while self.iteration < self.iterations:
+            self.improve()
+            self.seconds = before + time.perf_counter() - start
+            late = options.minutes is not None and self.seconds - before > 60.0 * options.minutes
+            if self.iteration % options.every == 0 or self.iteration == self.iterations or late:
+                self.note()
+            if late:
+                break
+
+    def write_artefact(self) -> Path:
+        """Arrays, header and provenance in one file; see constitutive/artefact.py."""
+        options = self.options
+        provenance = {
+            "created": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+            "command": shlex.join(["python", "-m", "learning.train", *options.arguments]),
+            "versions": {"python": sys.version.split()[0], "numpy": np.__version__, "torch": str(torch.__version__)},
+            "sizes": self.sizes(),
+        }
+        return save_artefact(options.output, self.kind, provenance | dict(self.header()), self.arrays())
+
+    def cost(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """What the training took, and the manifest of its data."""
+        options = self.options
+        return {
+            "iterations": self.iteration, "batch": options.batch, "seed": options.seed,
+            "seconds": round(self.seconds, 1), "isotropic": options.isotropic, "device": options.device,
+            "data": {k: v for k, v in manifest.items() if k != "material"},
+        }  # fmt: skip
