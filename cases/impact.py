@@ -76,8 +76,9 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argpa
     if not (folder / "options.json").exists():
         return options  # stopped before it began: begin
     stored = json.loads((folder / "options.json").read_text())
-    parser.set_defaults(**{k: v for k, v in stored.items() if k not in ("output", "restart", "overwrite")})
+    parser.set_defaults(**{k: v for k, v in stored.items() if k not in ("output", "restart", "overwrite", "set")})
     options = parser.parse_args(arguments)
+    options.set = options.set or stored.get("set", [])  # argparse would append to a default
     for key, value in stored.items():
         if key not in FREE and getattr(options, key, value) != value:
             given = f"--{key.replace('_', '-')}"

@@ -80,6 +80,28 @@ def chosen_material(options: argparse.Namespace, default_law: str = DEFAULT_LAW)
     return load_material(name, options.law, options.set)
 
 
+def split_name(text: str) -> tuple[str | None, str | None, list[str]]:
+    """Law, material and KEY=VALUEs of a word LAW, MATERIAL, LAW:MATERIAL or FILE, with :KEY=VALUE as often as wanted.
+
+    "taylor:magnesium:texture_seed=7" is the law taylor on the material magnesium with another texture; what is None is
+    left to `chosen_material`. Raises OptionError.
+    """
+    words = text.split(":")
+    overrides = [word for word in words if "=" in word]
+    names: list[str | None] = [word for word in words if "=" not in word]
+    if not names or len(names) > 2 or not all(names):
+        raise OptionError(f"'{text}': give LAW, MATERIAL, LAW:MATERIAL or a file, and KEY=VALUE after further colons")
+    if len(names) == 1:
+        names = [names[0], None] if names[0] in law_names() else [None, names[0]]
+    return names[0], names[1], overrides
+
+
+def named_material(text: str) -> Material:
+    """The material of a word as of `split_name`. Raises OptionError and LawError."""
+    law, material, overrides = split_name(text)
+    return load_material(material or default_material(law or DEFAULT_LAW), law, overrides)
+
+
 def finite(text: str) -> float:
     """Argument type: a finite number."""
     value = float(text)

@@ -61,6 +61,14 @@ def picture(
     return True
 
 
+def on_cut(points: np.ndarray, hexes: np.ndarray) -> tuple[np.ndarray, float]:
+    """Which elements (m,) the cut meets, and at which y it lies, in the unit of the points (n, 3)."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    cut = max(low[1], 0.0) + CUT * max(high - low)
+    y = points[:, 1][hexes]
+    return (y.min(axis=1) <= cut) & (y.max(axis=1) >= cut), float(cut)
+
+
 def _scene(
     points: np.ndarray,
     hexes: np.ndarray,
@@ -72,9 +80,7 @@ def _scene(
     """Everything that is drawn: the cells that the cut meets, in mm, and rigid bodies sampled on the plane y = 0."""
     points = 1e3 * points
     low, high = points.min(axis=0), points.max(axis=0)
-    cut = max(low[1], 0.0) + CUT * max(high - low)
-    y = points[:, 1][hexes]
-    crossed = (y.min(axis=1) <= cut) & (y.max(axis=1) >= cut)
+    crossed, cut = on_cut(points, hexes)
     scene = {name: np.asarray(fields[name])[crossed] * factor for name, _, factor, _ in PANELS}
     if symmetry == "quarter":
         low[0] = -high[0]

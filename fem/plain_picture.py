@@ -12,6 +12,13 @@ import numpy as np
 from fem.mesh import FACES
 
 
+def faces_on_cut(points: np.ndarray, hexes: np.ndarray) -> np.ndarray:
+    """Of each cell (m, 8) the face nearest to the plane y = 0, as polygons in x and z (m, 4, 2)."""
+    faces = hexes[:, FACES]
+    nearest = points[:, 1][faces].mean(axis=2).argmin(axis=1)
+    return points[faces[np.arange(len(faces)), nearest]][:, :, [0, 2]]
+
+
 def draw(
     scene: Mapping[str, np.ndarray],
     panels: Sequence[tuple[str, str, float, str]],
@@ -26,9 +33,7 @@ def draw(
     tall = high[2] - low[2] > high[0] - low[0]
     figure = Figure(figsize=(11, 8) if tall else (12, 7), layout="constrained")
     figure.suptitle(str(scene["title"]))
-    faces = scene["hexes"][:, FACES]
-    nearest = scene["points"][:, 1][faces].mean(axis=2).argmin(axis=1)
-    polygons = scene["points"][faces[np.arange(len(faces)), nearest]][:, :, [0, 2]]
+    polygons = faces_on_cut(scene["points"], scene["hexes"])
     shape = (1, 2) if tall else (2, 1)
     axes = figure.subplots(*shape).ravel()
     for axis, (name, label, _, colours), top in zip(axes, panels, limits, strict=True):
@@ -36,7 +41,9 @@ def draw(
             axis.contourf(scene["x"], scene["z"], distance.T, levels=[-np.inf, 0.0], colors="#d0d0d0")
         sides = [1.0, -1.0] if scene["mirrored"] else [1.0]
         for side in sides:
-            cells = PolyCollection(polygons * [side, 1.0], cmap=colours, edgecolors=(0, 0, 0, 0.2), linewidths=0.5)
+            cells = PolyCollection(
+                list(polygons * [side, 1.0]), cmap=colours, edgecolors=(0, 0, 0, 0.2), linewidths=0.5
+            )
             cells.set_array(scene[name])
             cells.set_clim(0.0, top)
             axis.add_collection(cells)

@@ -80,14 +80,14 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--sampler", choices=SAMPLERS, help="strain paths (default: impact, fft2d: paper)")
     made.add_argument("--unit-cell", choices=DIMENSIONS, help="crystals in equilibrium (default: a law at a point)")
-    made.add_argument("--points", type=_count, help=f"pixels along an axis of the unit cell (default: {_points()})")
-    made.add_argument("--paths", type=_count, default=2000, help="number of paths")
-    made.add_argument("--steps", type=_count, default=200, help="recorded steps of a path")
-    made.add_argument("--seed", type=_natural, default=1, help="seed of everything random")
+    made.add_argument("--points", type=count, help=f"pixels along an axis of the unit cell (default: {_points()})")
+    made.add_argument("--paths", type=count, default=2000, help="number of paths")
+    made.add_argument("--steps", type=count, default=200, help="recorded steps of a path")
+    made.add_argument("--seed", type=natural, default=1, help="seed of everything random")
     made.add_argument("--output", metavar="DIR", required=True, help="folder to write, or to go on with")
-    made.add_argument("--workers", type=_count, default=os.cpu_count(), help="processes, one thread each")
+    made.add_argument("--workers", type=count, default=os.cpu_count(), help="processes, one thread each")
     made.add_argument("--dask", metavar="ADDRESS", help="run on this dask.distributed scheduler (tcp://host:8786)")
-    made.add_argument("--substeps", type=_count, default=1, help="steps of the law to a recorded step")
+    made.add_argument("--substeps", type=count, default=1, help="steps of the law to a recorded step")
     made.add_argument("--grid", choices=GRIDS, help=f"recorded times (default: {_grids()})")
     made.add_argument(
         "--strain",
@@ -107,7 +107,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--texture-per-path", action="store_true", help="a fresh random texture for each path, for the isotropic limit"
     )
-    made.add_argument("--shard-size", type=_count, default=SHARD_SIZE, help="paths in a file, and in a task")
+    made.add_argument("--shard-size", type=count, default=SHARD_SIZE, help="paths in a file, and in a task")
     add_material_options(made, DEFAULT_LAW)
     return made
 
@@ -120,21 +120,23 @@ def _grids() -> str:
     return ", ".join(f"{name} {sampler().grid}" for name, sampler in SAMPLERS.items())
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """Argument type: a whole number of at least 1."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
     return value
 
 
-def _natural(text: str) -> int:
+def natural(text: str) -> int:
+    """Argument type: a whole number of at least 0."""
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is negative")
     return value
 
 
-_count.__name__ = _natural.__name__ = "whole number"
+count.__name__ = natural.__name__ = "whole number"
 
 
 def chosen_sampler(options: argparse.Namespace) -> Sampler:
@@ -255,17 +257,17 @@ def session(task: Task, options: argparse.Namespace, arguments: list[str]) -> di
     }
 
 
-def results(task: Task, numbers: list[int], options: argparse.Namespace) -> Iterator[tuple]:
-    """Computed shards, as they come."""
-    if options.dask:
-        yield from _on_dask(task, numbers, options.dask)
+def results(task: Task, numbers: list[int], workers: int, dask: str | None = None) -> Iterator[tuple]:
+    """Shards computed by so many processes, or on a scheduler `dask`, as they come."""
+    if dask:
+        yield from _on_dask(task, numbers, dask)
         return
     try:
         from joblib import Parallel, delayed
         from joblib.externals.loky.process_executor import TerminatedWorkerError
     except ImportError:
         raise OptionError("joblib is needed to generate data: pip install 'multiscale-impact[train]'") from None
-    workers = min(options.workers, len(numbers))
+    workers = min(workers, len(numbers))
     compute = partial(compute_shard_for, os.getpid()) if workers > 1 else compute_shard
     pool = Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered")
     try:
@@ -367,7 +369,7 @@ def generate(task: Task, manifest: dict[str, Any], folder: Path, options: argpar
     begin = time.monotonic()
     progress = Progress(task.paths, sum(len(indices[number]) for number in reports), options.quiet)
     try:
-        for number, arrays, report in results(task, missing, options) if missing else ():
+        for number, arrays, report in results(task, missing, options.workers, options.dask) if missing else ():
             write_shard(folder, number, arrays, report)
             reports[number] = report
             progress.add(len(indices[number]))

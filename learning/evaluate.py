@@ -1,0 +1,254 @@
+"""Judge learned laws against the fine scale that they were learned from.
+
+Each LAW is an artefact of learning.train (FILE.npz), a law, a material, or LAW:MATERIAL, with :KEY=VALUE behind it for
+parameters: `johnson_cook` shows what an empirical law gives, `taylor:magnesium_liu2022:texture_seed=7` the fine scale's
+own noise. The fine scale is the law and material in the first artefact, or --reference.
+
+Laws are driven along fresh paths of both samplers (by a seed that no training has seen), or along those of data sets
+(--data): relative L2 errors over time and components jointly, per path, of the stress, of its deviator and of the
+pressure. Then each goes through checks: the same path in 50 to 20,000 steps, causality, isotropy, drift over 20,000
+steps, dissipation. Of several artefacts the table of training sizes is a learning curve.
+
+The output folder gets evaluation.json (all numbers), evaluation.md (the tables) and pictures.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import sys
+import time
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cases.options import OptionError, command_parser, named_material, positive, user_errors
+from constitutive.artefact import read_artefact
+from constitutive.law import Law, LawError
+from constitutive.material import Material, load_material
+from learning import checks, evaluation_pictures, evaluation_report
+from learning.fresh_paths import PathSet, drawn_set, sampler_of, stored_set
+from learning.generate import count, natural
+from learning.judgement import Judged, judge, table_of, training_data, training_duration
+from learning.strain_paths import SAMPLERS, Sampler
+
+RESULT = "evaluation.json"
+REPORT = "evaluation.md"
+FINE_SCALE = "fine_scale.toml"
+FILES = (RESULT, REPORT, FINE_SCALE, *evaluation_pictures.FILES)
+PACKAGES = ("numpy", "scipy", "numba")
+DURATION = 1e-6  # s, of the checks where no artefact says otherwise
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    made = command_parser(
+        "evaluate",
+        __doc__,
+        "python -m learning.evaluate recurrent johnson_cook taylor:magnesium_liu2022:texture_seed=7 --paths 400 "
+        "--output runs/evaluation",
+        package="learning",
+    )
+    made.add_argument("laws", nargs="+", metavar="LAW", help="FILE.npz, LAW, MATERIAL or LAW:MATERIAL[:KEY=VALUE...]")
+    made.add_argument(
+        "--reference",
+        metavar="LAW",
+        help="the fine scale, written like LAW: taylor:grains=4096:texture_seed=9 for the isotropic limit "
+        "(default: that of the first artefact, else taylor)",
+    )
+    made.add_argument(
+        "--samplers", nargs="*", choices=SAMPLERS, help=f"draw fresh paths of these (default: {', '.join(SAMPLERS)}; "
+        "none with --data)",
+    )  # fmt: skip
+    made.add_argument("--data", nargs="*", default=[], metavar="FOLDER", help="data sets of learning.generate to use")
+    made.add_argument("--paths", type=count, default=200, help="paths of each set")
+    made.add_argument("--steps", type=count, default=200, help="steps of a fresh path")
+    made.add_argument("--seed", type=natural, default=20260, help="seed of fresh paths and of the checks")
+    made.add_argument(
+        "--duration", type=positive, help=f"of the checks, s (default: the training's, else {DURATION:g})"
+    )
+    made.add_argument("--no-checks", action="store_true", help="errors along the paths only")
+    made.add_argument("--workers", type=count, default=os.cpu_count(), help="processes for the fine scale")
+    made.add_argument("--output", metavar="DIR", default="runs/evaluation", help="folder to write")
+    made.add_argument("--overwrite", action="store_true", help="replace the evaluation that is in the output folder")
+    made.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    return made
+
+
+def open_folder(folder: Path, overwrite: bool) -> Path:
+    """Make the output folder. Raises OptionError where it holds anything but an evaluation that may be replaced."""
+    if folder.exists() and not folder.is_dir():
+        raise OptionError(f"{folder} is a file: name another --output")
+    if folder.is_dir() and any(path.name not in FILES for path in folder.iterdir()):
+        raise OptionError(f"{folder} holds other files than an evaluation's: name another --output")
+    if (folder / RESULT).exists() and not overwrite:
+        raise OptionError(f"{folder} holds an evaluation: name another --output, or add --overwrite to replace it")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def judged_laws(words: list[str]) -> list[Judged]:
+    """The laws to judge, with labels of their own. Raises LawError and OptionError."""
+    laws: list[Judged] = []
+    for word in words:
+        material = named_material(word)
+        header, parameters, label = {}, None, word
+        if "artefact" in material.values:
+            artefact = read_artefact(material.values["artefact"])
+            header, label = dict(artefact.header), artefact.path.stem
+            parameters = sum(array.size for array in artefact.arrays.values())
+        same = sum(other.label.split(" #")[0] == label for other in laws)
+        laws.append(Judged(f"{label} #{same + 1}" if same else label, material, header, parameters))
+    return laws
+
+
+def chosen_reference(word: str | None, laws: list[Judged], folder: Path) -> Material:
+    """The fine scale: --reference, else that of the first artefact, else taylor; kept as a file in the folder."""
+    learned = next((law for law in laws if law.header), None)
+    file = folder / FINE_SCALE
+    if word is None and learned is not None:
+        text = learned.header.get("material")
+        if not isinstance(text, str):
+            raise OptionError(f"{learned.material.values['artefact']} names no fine-scale material: give --reference")
+        file.write_text(text, encoding="utf-8")
+        return load_material(file)
+    material = named_material(word or "taylor")
+    file.write_text(material.to_toml(), encoding="utf-8")
+    return material
+
+
+def samplers_of(names: list[str], laws: list[Judged]) -> list[Sampler]:
+    """The samplers to draw from: those that laws were trained on, by these names, else the default ones."""
+    chosen: list[Sampler] = []
+    for name in names:
+        trained = [sampler_of(data["sampler"]) for data in map(training_data, laws) if "sampler" in data]
+        of_name = [sampler for sampler in trained if sampler.name == name]
+        chosen += [sampler for k, sampler in enumerate(of_name) if sampler not in of_name[:k]] or [SAMPLERS[name]()]
+    return chosen
+
+
+def check_freshness(sampler: Sampler, seed: int, laws: list[Judged]) -> None:
+    """Raise OptionError where a law has been trained on the very paths that would be drawn."""
+    for law in laws:
+        data = training_data(law)
+        if data.get("seed") == seed and "sampler" in data and sampler_of(data["sampler"]) == sampler:
+            raise OptionError(f"--seed {seed}: {law.label} was trained on these paths; give another seed")
+
+
+def path_sets(options: argparse.Namespace, laws: list[Judged], reference: Material) -> list[PathSet]:
+    """All sets of paths, with the fine scale's answers."""
+    names = options.samplers if options.samplers is not None else [] if options.data else ["impact", "paper"]
+    samplers = samplers_of(names, laws)
+    for sampler in samplers:
+        check_freshness(sampler, options.seed, laws)
+    sets = [stored_set(Path(folder), options.paths) for folder in options.data]
+    for sampler in samplers:
+        begin = time.perf_counter()
+        drawn = drawn_set(sampler, reference, options.paths, options.steps, options.seed, options.workers)
+        say(options, f"fine scale, {options.paths} paths of '{sampler.name}'", begin)
+        sets.append(drawn)
+    for k, paths in enumerate(sets):
+        same = sum(other.name.split(" #")[0] == paths.name for other in sets[:k])
+        sets[k] = replace(paths, name=f"{paths.name} #{same + 1}") if same else paths
+    if not sets:
+        raise OptionError("there are no paths: name --samplers or --data")
+    return sets
+
+
+def run_checks(law: Law, duration: float, seed: int, truth: np.ndarray | None) -> dict[str, dict[str, Any]]:
+    """All checks; one that the law refuses says why."""
+    found = {}
+    for name, check in checks.all_checks(law, duration, seed, truth).items():
+        try:
+            found[name] = check()
+        except LawError as error:
+            found[name] = {"refused": str(error).rsplit("): ", 1)[-1]}
+    return found
+
+
+def result_of(
+    options: argparse.Namespace,
+    laws: list[Judged],
+    sets: list[PathSet],
+    reference: Material,
+    fine: dict,
+    duration: float,
+) -> dict[str, Any]:
+    """Everything that was found, as JSON knows it; stresses in Pa, times in s, errors relative."""
+    return {
+        "command": shlex.join(["python", "-m", "learning.evaluate", *options.arguments]),
+        "created": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "seed": options.seed,
+        "units": "SI: s, Pa, J/m3; errors relative L2 over time and components, per path",
+        "reference": {
+            "law": reference.law.name,
+            "material": reference.name,
+            **{key: reference.values[key] for key in ("grains", "texture_seed") if key in reference.values},
+            "checks": fine,
+        },
+        "duration_of_checks": duration,
+        "sets": [{"name": s.name, "paths": len(s), "source": dict(s.source)} for s in sets],
+        "laws": [
+            {
+                "label": law.label,
+                "law": law.material.law.name,
+                "material": law.material.name,
+                "training": evaluation_report.training_row(law.header, law.parameters),
+                "errors": {paths.name: table_of(law, paths) for paths in sets},
+                "checks": law.checks,
+            }
+            for law in laws
+        ],
+    }  # fmt: skip
+
+
+def say(options: argparse.Namespace, what: str, begin: float) -> None:
+    """Tell what has been done, and how long it took since `begin`."""
+    if not options.quiet:
+        print(f"{what}: {time.perf_counter() - begin:.1f} s", file=sys.stderr, flush=True)
+
+
+@user_errors
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    """Run the command; returns what evaluation.json holds."""
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parser().parse_args(given)
+    options.arguments = given
+    laws = judged_laws(options.laws)
+    folder = open_folder(Path(options.output), options.overwrite)
+    reference = chosen_reference(options.reference, laws, folder)
+    sets = path_sets(options, laws, reference)
+    for law in laws:
+        begin = time.perf_counter()
+        for paths in sets:
+            judge(law, paths)
+        say(options, f"paths, {law.label}", begin)
+    duration = options.duration or min(filter(None, map(training_duration, laws)), default=DURATION)
+    fine: dict[str, Any] = {}
+    if not options.no_checks:
+        begin = time.perf_counter()
+        truth = checks.finest(reference.law, duration, options.seed)
+        fine = run_checks(reference.law, duration, options.seed, truth)
+        say(options, "checks, fine scale", begin)
+        for law in laws:
+            begin = time.perf_counter()
+            law.checks = run_checks(law.material.law, duration, options.seed, truth)
+            say(options, f"checks, {law.label}", begin)
+    result = result_of(options, laws, sets, reference, fine, duration)
+    (folder / RESULT).write_text(json.dumps(result, indent=1) + "\n")
+    text = evaluation_report.markdown(result)
+    (folder / REPORT).write_text(text)
+    evaluation_pictures.draw_all(folder, result, laws, sets)
+    if not options.quiet:
+        print(evaluation_report.terminal(result))
+        print(f"{'written':32s} {folder}")
+    return result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""A law under judgement: what it answered to each set of paths, how far from the fine scale, and the table of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from constitutive.material import Material
+from learning.errors import NORMS, growth, path_errors, statistics
+from learning.fresh_paths import Answer, PathSet, answer, sampler_of
+
+
+@dataclass
+class Judged:
+    """A law under judgement: its label, material, artefact's header (empty for others), and what was found.
+
+    `answers` and `errors` {norm: (n,)} by set; `growth` (parts,) by set; `checks` by name.
+    """
+
+    label: str
+    material: Material
+    header: Mapping[str, Any]
+    parameters: int | None = None
+    answers: dict[str, Answer] = field(default_factory=dict)
+    errors: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    growth: dict[str, np.ndarray] = field(default_factory=dict)
+    checks: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def training_data(law: Judged) -> Mapping[str, Any]:
+    """What the artefact's header says of the data it was trained on; empty where it does not."""
+    data = law.header.get("training", {}).get("data", {})
+    return data if isinstance(data, Mapping) else {}
+
+
+def training_duration(law: Judged) -> float | None:
+    """The duration that a law was trained for, or that is typical of its training paths, s; None where unknown."""
+    data = training_data(law)
+    known = sampler_of(data["sampler"]).duration if "sampler" in data else None
+    return law.header.get("duration", known)
+
+
+def judge(law: Judged, paths: PathSet) -> None:
+    """Drive a law along a set and note its errors, nan where it refused."""
+    found = answer(law.material.law, paths)
+    kept = found.answered
+    law.answers[paths.name] = found
+    law.errors[paths.name] = {norm: np.full(len(paths), np.nan) for norm in NORMS}
+    if kept.any():
+        arrays = paths.time[kept], found.stress[kept], paths.stress[kept]
+        for norm, errors in path_errors(*arrays).items():
+            law.errors[paths.name][norm][kept] = errors
+        law.growth[paths.name] = growth(*arrays).mean(axis=0)
+
+
+def kinds_in(paths: PathSet) -> dict[str, np.ndarray]:
+    """Masks (n,) of all paths and of each kind, by name."""
+    kinds = sorted(set(paths.kinds.tolist()), key=lambda kind: (kind != "walk", kind))
+    masks = {"all": np.ones(len(paths), bool)}
+    return masks | {kind: paths.kinds == kind for kind in kinds} if len(kinds) > 1 else masks
+
+
+def table_of(law: Judged, paths: PathSet) -> dict[str, Any]:
+    """Statistics of a law's errors on a set, for all paths and by kind."""
+    found, errors, table = law.answers[paths.name], law.errors[paths.name], {}
+    for kind, mask in kinds_in(paths).items():
+        kept = mask & found.answered
+        row: dict[str, Any] = {"paths": int(mask.sum()), "refused": int((mask & ~found.answered).sum())}
+        if kept.any():
+            row |= {norm: statistics(errors[norm][kept]) for norm in NORMS}
+            worst = int(np.flatnonzero(kept)[errors["deviatoric"][kept].argmax()])
+            row["worst_path"] = {"number": worst, "kind": str(paths.kinds[worst])}
+            if found.outside is not None:
+                row["outside_envelope"] = float(found.outside[kept].mean())
+            if found.plastic_work is not None:
+                row["least_plastic_rise"] = float(np.diff(found.plastic_work[kept], axis=1).min())
+        table[kind] = row
+    return table | {"reasons": dict(found.reasons), "growth": law.growth.get(paths.name, np.empty(0)).tolist()}

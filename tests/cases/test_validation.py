@@ -1,0 +1,116 @@
+"""The command `python -m cases.validation`: comparison of runs by closed forms, and runs that are not run twice."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cases import comparison, validation
+from cases.comparison import Run, compare, field_errors, fields_at, mean_forces, read_run
+from fem.meshing import box
+
+LAWS = ("magnesium_empirical", "magnesium_empirical:A=300e6")
+MESH = box((1.0, 1.0, 2.0), (1, 1, 2))
+
+
+def made_run(label="run", factor=1.0, delay=0.0, length=0.9) -> Run:
+    """Fields that grow linearly in time, `delay` later; the second element holds three times the first's volume."""
+    times = np.array([0.0, 0.4, 1.0]) + delay
+    field = factor * (times - delay)[:, None] * [1.0, 2.0]
+    summary = {"law": "x", "material": "y", "final_length": length, "contact_impulse": 2.0 * factor, "elements": 2}
+    history = {
+        "time": np.array([0.0, 0.5, 1.0]),
+        "contact_force": np.array([0.0, 2.0, 6.0]) * factor,
+        "length": np.array([1.0, 0.95, length]),
+    }
+    fields = dict.fromkeys(comparison.FIELDS, field)
+    return Run(label, summary, history, times, fields, MESH.points, MESH.hexes, np.array([1.0, 3.0]))
+
+
+def test_errors_of_a_scaled_run():
+    """Fields 20 % larger: 20 % at every frame but the first, which has no strain."""
+    row = compare(made_run("other", 1.2, length=0.89), made_run())
+    for name in comparison.FIELDS:
+        assert row["fields"][name]["frames"][0] is None
+        assert row["fields"][name]["frames"][1:] == pytest.approx([0.2, 0.2])
+        assert row["fields"][name]["all"] == pytest.approx(0.2)
+    assert row["impulse_error"] == pytest.approx(0.2)
+    assert row["contact_force_error"] == pytest.approx(0.2)
+    assert row["length_error"] == pytest.approx(-0.01 / 0.1)  # of the change, 0.1
+
+
+def test_errors_weigh_volumes():
+    reference, other = made_run(), made_run()
+    other.fields["von_mises"] = reference.fields["von_mises"] * [1.0, 1.5]
+    assert field_errors(other, reference, "von_mises")["final"] == pytest.approx(np.sqrt(3.0 / (1.0 + 12.0)))
+
+
+def test_frames_at_other_times_are_interpolated():
+    """Fields linear in time are met exactly between frames."""
+    run = made_run(delay=0.1)
+    assert fields_at(run, "von_mises", np.array([0.2, 0.5, 0.9])) == pytest.approx(
+        np.array([[0.1, 0.2], [0.4, 0.8], [0.8, 1.6]])
+    )
+    assert mean_forces(run, np.array([0.0, 0.25, 1.0])) == pytest.approx([2.0, (0.25 * 2.0 + 0.5 * 6.0) / 0.75])
+
+
+def run(folder, *more, laws=LAWS):
+    return validation.main(
+        ["--cases", "rod", "plate", "--laws", *laws, "--elements-across", "4", "--elements-through", "1", "--end-time",
+         "3e-7", "--frames", "2", "--output", str(folder), "--quiet", *more]
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("validation") / "runs"
+    run(path)
+    return path
+
+
+def test_report_and_pictures(folder):
+    result = json.loads((folder / "validation.json").read_text())
+    for case, keys in (("rod", ("length_error", "radius_error")), ("plate", ("deflection_error",))):
+        first, second = result["cases"][case]["runs"]
+        assert all(first[key] == 0.0 and key in second for key in (*keys, "impulse_error", "contact_force_error"))
+        assert first["fields"]["von_mises"]["all"] == 0.0 < second["fields"]["von_mises"]["all"]
+        assert len(result["cases"][case]["frame_times"]) == 3
+        assert len(second["fields"]["deviatoric_strain"]["frames"]) == 3
+        for picture in ("cuts", "histories", "fields"):
+            assert (folder / f"{case}_{picture}.png").stat().st_size > 5000
+    text = (folder / "validation.md").read_text()
+    assert "magnesium_empirical (reference)" in text and "magnesium_empirical:A=300e6" in text
+
+
+def test_read_back_volumes_and_frames(folder):
+    found = read_run("x", folder / "rod" / "magnesium_empirical")
+    faceted = 0.25 * 0.5 * 12 * np.sin(2 * np.pi / 12) * (0.5e-3) ** 2 * 5e-3
+    assert found.volumes.sum() == pytest.approx(faceted, rel=0.06)
+    assert found.times[[0, -1]] == pytest.approx([0.0, 3e-7]) and len(found.fields["von_mises"]) == 3
+    assert found.summary["final_length"] == pytest.approx(np.ptp(found.points[:, 2]), rel=1e-6)
+
+
+def test_finished_runs_are_kept_and_interrupted_ones_go_on(folder):
+    """A run whose summary is gone goes on from its checkpoint; the other one is not touched."""
+    done, broken = (folder / "rod" / name for name in ("magnesium_empirical", "magnesium_empirical_A=300e6"))
+    before, fields = (done / "summary.json").stat().st_mtime_ns, (broken / "fields/frame_0002.vtu").read_bytes()
+    (broken / "summary.json").unlink()
+    run(folder)
+    assert (done / "summary.json").stat().st_mtime_ns == before
+    assert (broken / "summary.json").exists() and (broken / "fields/frame_0002.vtu").read_bytes() == fields
+
+
+def test_another_velocity_is_not_mixed_in(folder, capsys):
+    with pytest.raises(SystemExit):
+        run(folder, "--velocity", "100")
+    assert "--velocity 200.0, not 100.0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("laws", "message"), [(["magnesium_empirical"], "two laws"), (["magnesium_empirical", "magnesum"], "magnesum")]
+)
+def test_mistakes_have_one_line(tmp_path, capsys, laws, message):
+    with pytest.raises(SystemExit):
+        run(tmp_path, laws=laws)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and message in lines[0]
