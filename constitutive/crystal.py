@@ -4,10 +4,12 @@ A slip system is a plane normal m and a direction s, unit vectors in the orthono
 gamma s (x) m. A twin system shears by gamma_t s (x) m and mirrors the lattice in its plane, x -> (I - 2 m (x) m) x.
 
 Crystal frame   cubic: the cell's edges; hcp: e1 along a1 = [2 -1 -1 0], e3 along c = [0 0 0 1], e2 along [0 1 -1 0]
-Directions      cubic [u v w]; hcp [u v t w] = u a1 + v a2 + t a3 + w c, t = -(u + v)
-Planes          cubic (h k l); hcp (h k i l), i = -(h + k), normal h a1* + k a2* + l c* (reciprocal vectors)
+                plane: two orthogonal axes of equal length in the plane of a plane problem, e3 normal to it
+Directions      cubic [u v w]; plane [u v]; hcp [u v t w] = u a1 + v a2 + t a3 + w c, t = -(u + v)
+Planes          cubic (h k l); plane (h k), a line; hcp (h k i l), i = -(h + k), normal h a1* + k a2* + l c* by
+                reciprocal vectors
 Equivalents     images of the pair (plane, direction) under the rotations of 432 (24) or 622 (12); inversion, the
-                rest of the point group, leaves s (x) m as it is
+                rest of the point group, leaves s (x) m as it is; plane: none, each system is listed
 
 Source: Partridge 1967, The crystallography and deformation modes of hexagonal close-packed metals, Metall. Rev. 12.
 """
@@ -20,7 +22,7 @@ import numpy as np
 
 from constitutive.law import LawError
 
-LATTICES = ("cubic", "hcp")
+LATTICES = ("cubic", "hcp", "plane")
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Systems:
 
 @dataclass(frozen=True)
 class Lattice:
-    """A crystal lattice: its kind ('cubic' or 'hcp') and the axial ratio c/a (hcp only)."""
+    """A crystal lattice: its kind ('cubic', 'hcp' or 'plane') and the axial ratio c/a (hcp only)."""
 
     kind: str
     c_over_a: float = 1.0
@@ -52,13 +54,15 @@ class Lattice:
     @property
     def axes(self) -> np.ndarray:
         """Lattice vectors as columns, shape (3, 3), in units of a."""
-        if self.kind == "cubic":
+        if self.kind != "hcp":
             return np.eye(3)
         return np.array([[1.0, -0.5, 0.0], [0.0, np.sqrt(0.75), 0.0], [0.0, 0.0, self.c_over_a]])
 
     def direction(self, indices: Sequence[float]) -> np.ndarray:
-        """Unit vector along the lattice direction [u v w] or [u v t w], shape (3,)."""
-        if self.kind == "cubic":
+        """Unit vector along the lattice direction [u v w], [u v t w] or, in a plane, [u v], shape (3,)."""
+        if self.kind == "plane":
+            u, v, w = *self._check(indices, 2, "direction"), 0.0
+        elif self.kind == "cubic":
             u, v, w = self._check(indices, 3, "direction")
         else:
             u4, v4, t4, w = self._check(indices, 4, "direction")
@@ -66,15 +70,19 @@ class Lattice:
         return _unit(self.axes @ [u, v, w])
 
     def normal(self, indices: Sequence[float]) -> np.ndarray:
-        """Unit normal of the lattice plane (h k l) or (h k i l), shape (3,)."""
-        if self.kind == "cubic":
-            h, k, l = self._check(indices, 3, "plane")  # noqa: E741 (Miller's letter)
+        """Unit normal of the lattice plane (h k l), (h k i l) or, in a plane, (h k), shape (3,)."""
+        if self.kind == "plane":
+            h, k, l = *self._check(indices, 2, "plane"), 0.0  # noqa: E741 (Miller's letter)
+        elif self.kind == "cubic":
+            h, k, l = self._check(indices, 3, "plane")  # noqa: E741
         else:
             h, k, _, l = self._check(indices, 4, "plane")  # noqa: E741
         return _unit(np.linalg.inv(self.axes).T @ [h, k, l])
 
     def rotations(self) -> np.ndarray:
-        """The lattice's proper rotations: 432 (24, 3, 3) for cubic, 622 (12, 3, 3) for hcp."""
+        """The lattice's proper rotations: 432 (24, 3, 3) for cubic, 622 (12, 3, 3) for hcp, the identity for plane."""
+        if self.kind == "plane":
+            return np.eye(3)[None]
         if self.kind == "cubic":
             signed = [
                 np.diag(signs)[list(order)]

@@ -106,10 +106,10 @@ def load_lattice(a, row, g):
 
 @njit
 def _elastic_metric(lanes, C, y, w):
-    """Rows METRIC and MIXED: Ce = P^T C P; C is a 6-tuple."""
-    C0, C1, C2, C3, C4, C5 = C
+    """Rows METRIC and MIXED: Ce = P^T C P."""
     for g in range(_L):
         P = load_lattice(y, 0, g)
+        C0, C1, C2, C3, C4, C5 = C[g], C[_L + g], C[2 * _L + g], C[3 * _L + g], C[4 * _L + g], C[5 * _L + g]
         a0 = C0 * P[0] + C3 * P[3] + C5 * P[6]
         a1 = C3 * P[0] + C1 * P[3] + C4 * P[6]
         a2 = C5 * P[0] + C4 * P[3] + C2 * P[6]
@@ -334,7 +334,7 @@ def _flow(lanes, G, y, f, w):
 def rates(lanes, crystal, C, start, per_h, y, f, scratch):
     """Rates f of the unknowns y of LANES grains; returns whether the rate of a twin fraction was limited.
 
-    C         J^(-2/3) F^T F as a 6-tuple
+    C         J^(-2/3) F^T F of each grain, (6 * LANES,)
     start     unknowns at the start of the substep, and per_h, one over its length, 1/s: they limit the twin fractions
     y, f      (unknowns * LANES,)
     lanes     LANES, as a variable: short loops of constant length would be unrolled instead of vectorised

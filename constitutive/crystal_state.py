@@ -60,6 +60,7 @@ def crystal_fields(families: list[str], n_twin: int, weights: np.ndarray) -> Cal
 def crystal_energies(G: float, lambda_e: float, slip: np.ndarray, twin: np.ndarray, weights: np.ndarray) -> Callable:
     """`Law.energies`: stored energy W and dissipated energy D, J per reference m3; their sum is the work done."""
     h, saturation, cross = slip[:, 18, None], slip[:, 19, None], slip[:, 20, None]
+    hardens, sharpness = h > 0.0, np.where(h > 0.0, h, saturation) / saturation
 
     def energies(F: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         P, e, fraction = split_state(state, len(weights), len(slip), len(twin))
@@ -68,7 +69,8 @@ def crystal_energies(G: float, lambda_e: float, slip: np.ndarray, twin: np.ndarr
         trace = np.einsum("g,nij,ngik,ngjk->n", weights, C, P, P, optimize=True)
         elastic = 0.5 * G * (trace - 3.0) + lambda_e * (J - 1.0) ** 2
         others = e.sum(axis=1, keepdims=True) - e
-        plastic = 0.5 * cross * e * others + saturation * (e + saturation / h * np.expm1(-h / saturation * e))
+        saturating = np.where(hardens, saturation * (e + np.expm1(-sharpness * e) / sharpness), 0.0)
+        plastic = 0.5 * cross * e * others + saturating
         stored = plastic.sum(axis=1) @ weights
         if len(twin):
             own, k = twin[:, 21, None], twin[:, 22, None]

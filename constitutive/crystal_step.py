@@ -35,7 +35,7 @@ from constitutive.tensor import adjugate
 
 DONE, STUCK = 0, 3
 DAMPING = 2.0 / 13.0  # of the cited method
-MAX_STAGES, MAX_SUBSTEPS = 100, 10000
+MAX_STAGES, MAX_SUBSTEPS, MAX_PLAN = 100, 10000, 64
 MARGIN = 1.2  # on rho, which grows within a substep
 SAFETY, SHRINK, GROW = 0.8, 0.1, 5.0
 SMALLEST_STRAIN = 1e-5  # elastic strain below which errors are not taken relative to it
@@ -55,6 +55,8 @@ class Work(NamedTuple):
     f0: np.ndarray
     f: np.ndarray
     stages: np.ndarray  # (MAX_STAGES + 1, 5) coefficients of the stages
+    C: np.ndarray  # (6 * LANES,) C at the time of a stage
+    plan: np.ndarray  # (MAX_PLAN, 2) length, s, and stages of the substeps of the last step
     scratch: Scratch
 
 
@@ -63,7 +65,8 @@ def make_work(n_slip: int, n_twin: int):
     """Arrays for crystals of so many systems."""
     n = (FIRST_SLIP + n_slip + n_twin) * _L
     y, ya, yb, f0, f = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(n)
-    return Work(y, ya, yb, f0, f, np.empty((MAX_STAGES + 1, 5)), make_scratch(n_slip, n_twin))
+    stages, plan = np.empty((MAX_STAGES + 1, 5)), np.empty((MAX_PLAN, 2))
+    return Work(y, ya, yb, f0, f, stages, np.empty(6 * _L), plan, make_scratch(n_slip, n_twin))
 
 
 @njit
@@ -221,20 +224,15 @@ def _project(lanes, first_twin, last, y, f, w):
 
 
 @njit
-def _at_time(C_old, C_new, x):
-    """C at the fraction x of a step."""
-    return (
-        C_old[0] + x * (C_new[0] - C_old[0]),
-        C_old[1] + x * (C_new[1] - C_old[1]),
-        C_old[2] + x * (C_new[2] - C_old[2]),
-        C_old[3] + x * (C_new[3] - C_old[3]),
-        C_old[4] + x * (C_new[4] - C_old[4]),
-        C_old[5] + x * (C_new[5] - C_old[5]),
-    )
+def _at_time(C_old, C_new, x, C):
+    """C at the fraction x of a step, written to `C` and returned."""
+    for i in range(6 * _L):
+        C[i] = C_old[i] + x * (C_new[i] - C_old[i])
+    return C
 
 
 @njit
-def _substep(lanes, crystal, C_old, C_new, t, h, dt, s, y, ya, yb, f0, f, stages, scratch):
+def _substep(lanes, crystal, C_old, C_new, t, h, dt, s, y, ya, yb, f0, f, stages, C, scratch):
     """s stages from y over h; returns the array that holds the result, the other one, and whether twins were limited.
 
     Afterwards f holds the rates at the end, limited as in the rest of the substep.
@@ -246,34 +244,34 @@ def _substep(lanes, crystal, C_old, C_new, t, h, dt, s, y, ya, yb, f0, f, stages
         ya[i] = y[i] + stages[1, 2] * h * f0[i]
     for j in range(2, s + 1):
         mu, nu, mu_rate, gamma_rate, c = stages[j, 0], stages[j, 1], stages[j, 2], stages[j, 3], stages[j, 4]
-        C = _at_time(C_old, C_new, (t + c * h) / dt)
+        _at_time(C_old, C_new, (t + c * h) / dt, C)
         limited |= rates(lanes, crystal, C, y, per_h, ya, f, scratch)
         _combine(n, 1.0 - mu - nu, mu, nu, mu_rate * h, gamma_rate * h, y, ya, yb, f, f0)
         ya, yb = yb, ya
-    limited |= rates(lanes, crystal, _at_time(C_old, C_new, (t + h) / dt), y, per_h, ya, f, scratch)
+    limited |= rates(lanes, crystal, _at_time(C_old, C_new, (t + h) / dt, C), y, per_h, ya, f, scratch)
     return ya, yb, limited
 
 
 @njit
 def step(lanes, crystal, tolerance, C_old, C_new, dt, trial, work):
-    """Advance LANES grains, whose unknowns are work.y, by dt from C_old to C_new (6-tuples).
+    """Advance LANES grains, whose unknowns are work.y, by dt from C_old to C_new, (6 * LANES,) each.
 
-    `trial` is the substep to begin with, s. Returns DONE or STUCK, the array that holds the result, and the substep
-    that the next step should begin with.
+    `trial` is the substep to begin with, s. Returns DONE or STUCK, the array that holds the result, the substep that
+    the next step should begin with, and the number of substeps, of which work.plan tells what `replay` needs to know.
     """
-    y, ya, yb, f0, f, stages, scratch = work
+    y, ya, yb, f0, f, stages, C, plan, scratch = work
     first_twin = FIRST_SLIP + crystal.n_slip
     last = first_twin + crystal.n_twin
-    t, h = 0.0, min(trial, dt)
+    t, h, count = 0.0, min(trial, dt), 0
     limited = rates(lanes, crystal, C_old, y, 1.0 / h, y, f0, scratch)
     rho = MARGIN * stiffness(lanes, crystal, f0, scratch)
     for _ in range(MAX_SUBSTEPS):
         h_stable = (MAX_STAGES * MAX_STAGES - 1) / (1.54 * rho + 1e-300)
         if h > h_stable:
             trial = h = h_stable
-            rates(lanes, crystal, _at_time(C_old, C_new, t / dt), y, 1.0 / h, y, f0, scratch)
+            rates(lanes, crystal, _at_time(C_old, C_new, t / dt, C), y, 1.0 / h, y, f0, scratch)
         s = max(2, 1 + int(np.sqrt(1.0 + 1.54 * h * rho)))
-        ya, yb, fast = _substep(lanes, crystal, C_old, C_new, t, h, dt, s, y, ya, yb, f0, f, stages, scratch)
+        ya, yb, fast = _substep(lanes, crystal, C_old, C_new, t, h, dt, s, y, ya, yb, f0, f, stages, C, scratch)
         limited |= fast
         error = _error(lanes, h, first_twin, last, y, ya, f0, f, scratch.w) / tolerance
         growth = SAFETY * max(error, 1e-3) ** (-1.0 / 3.0) if error < np.inf else SHRINK
@@ -281,19 +279,42 @@ def step(lanes, crystal, tolerance, C_old, C_new, dt, trial, work):
         accepted = error <= 1.0
         if accepted:
             trial = longer if h >= trial else max(trial, longer)  # a substep cut short by the end of the step says less
+            plan[min(count, MAX_PLAN - 1)] = (h, float(s))
+            count += 1
             t += h
             _project(lanes, first_twin, last, ya, f, scratch.w)
             y, ya, f0, f = ya, y, f, f0
             if t >= dt * (1.0 - 1e-12):
-                return DONE, y, trial
+                return DONE, y, trial, count
         else:
             trial = longer
         h = min(trial, dt - t)
         if h < 1e-9 * dt:
-            return STUCK, y, trial
+            return STUCK, y, trial, count
         h = 0.5 * (dt - t) if 0.5 * (dt - t) < h < dt - t else h
         if limited:  # the limits depend on the start and the length of the substep
-            limited = rates(lanes, crystal, _at_time(C_old, C_new, t / dt), y, 1.0 / h, y, f0, scratch)
+            limited = rates(lanes, crystal, _at_time(C_old, C_new, t / dt, C), y, 1.0 / h, y, f0, scratch)
         if accepted:
             rho = MARGIN * stiffness(lanes, crystal, f0, scratch)
-    return STUCK, y, trial
+    return STUCK, y, trial, count
+
+
+@njit
+def replay(lanes, crystal, C_old, C_new, dt, plan, work):
+    """`step` once more, with the substeps `plan` (n, 2) of before and nearly the same C_new; the array of the result.
+
+    Without decisions in it the result is a smooth function of C_new, as iterations on C_new need: where an error comes
+    close to its bound, `step` jumps by as much as the error that it allows.
+    """
+    y, ya, yb, f0, f, stages, C, _, scratch = work
+    first_twin = FIRST_SLIP + crystal.n_slip
+    t, limited = 0.0, True
+    for k in range(len(plan)):
+        h, s = plan[k, 0], int(plan[k, 1])
+        if limited:
+            rates(lanes, crystal, _at_time(C_old, C_new, t / dt, C), y, 1.0 / h, y, f0, scratch)
+        ya, yb, limited = _substep(lanes, crystal, C_old, C_new, t, h, dt, s, y, ya, yb, f0, f, stages, C, scratch)
+        _project(lanes, first_twin, first_twin + crystal.n_twin, ya, f, scratch.w)
+        y, ya, f0, f = ya, y, f, f0
+        t += h
+    return y

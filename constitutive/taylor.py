@@ -29,7 +29,7 @@ from constitutive.crystal import LATTICES, Lattice
 from constitutive.crystal_rates import EQUIVALENT, LANES, SLIP_ROW, TWIN_ROW, WORK, Crystal
 from constitutive.crystal_state import crystal_energies, crystal_fields
 from constitutive.crystal_step import DONE, STUCK, make_work, step
-from constitutive.jit import njit
+from constitutive.jit import inline, njit
 from constitutive.law import (
     BLOCK,
     INVERTED,
@@ -52,7 +52,7 @@ _SLIP = (
     Parameter("family", "", "name in the output", kind=str),
     Parameter("plane", "", "Miller or Miller-Bravais indices of one plane", kind=list),
     Parameter("direction", "", "indices of a direction in it", kind=list),
-    Parameter("h", "Pa", "initial slope of the saturating hardening", 0.0, exclusive=True),
+    Parameter("h", "Pa", "initial slope of the saturating hardening, 0 for none", 0.0),
     Parameter("sigma_inf", "Pa", "its saturation", 0.0, exclusive=True),
     Parameter("h_ij", "Pa", "hardening by slip on the other systems", 0.0, default=0.0),
     Parameter("tau_0", "Pa", "drag stress", 0.0, exclusive=True),
@@ -135,8 +135,8 @@ def _crystal(params):
     return Crystal(params[0], n_slip, n_twin, params[HEADER:a], params[a:b], params[b:c]), params[c : c + grains]
 
 
-@njit
-def _isochoric_metric(F):
+@inline
+def isochoric_metric(F):
     """J^(-2/3) F^T F as a 6-tuple, and J."""
     J = determinant(F)
     factor = isochoric_factor(J)
@@ -148,6 +148,15 @@ def _isochoric_metric(F):
         factor * (F[1] * F[2] + F[4] * F[5] + F[7] * F[8]),
         factor * (F[0] * F[2] + F[3] * F[5] + F[6] * F[8]),
     ), J
+
+
+@njit
+def _metric_of_all(F, C):
+    """J^(-2/3) F^T F to each of the grains of C (6 * LANES,); returns J."""
+    metric, J = isochoric_metric(F)
+    for c in range(6):
+        C[c * LANES : (c + 1) * LANES] = metric[c]
+    return J
 
 
 @njit
@@ -195,7 +204,7 @@ def _advance(crystal, weights, tolerance, C_old, C_new, dt, state, work, Z):
         chunk, y = first // LANES, work.y
         if dt > 0.0:
             trial = substeps[chunk] if substeps[chunk] > 0.0 else dt
-            status, y, substeps[chunk] = step(LANES, crystal, tolerance, C_old, C_new, dt, trial, work)
+            status, y, substeps[chunk], _ = step(LANES, crystal, tolerance, C_old, C_new, dt, trial, work)
             if status != DONE:
                 return status
         _scatter(y, first, grains, state)
@@ -223,14 +232,15 @@ def update_block(params, F_old, F_new, dt, stress, state, status):
     crystal, weights = _crystal(params)
     work = make_work(crystal.n_slip, crystal.n_twin)
     size, Z, worst = len(state) // BLOCK, np.empty(6), OK
+    C_old, C_new = np.empty(6 * LANES), np.empty(6 * LANES)
     for p in range(BLOCK):
         point = state[p * size : (p + 1) * size]
         status[p] = OK
         if _is_virgin(F_old, F_new, stress, p, point[size - 2]):
             continue
         F = load_tensor(F_new, p)
-        C_old, J_old = _isochoric_metric(load_tensor(F_old, p))
-        C_new, J = _isochoric_metric(F)
+        J_old = _metric_of_all(load_tensor(F_old, p), C_old)
+        J = _metric_of_all(F, C_new)
         if not (J > 0.0 and J_old > 0.0 and np.isfinite(J)):
             status[p] = INVERTED
         else:
@@ -245,22 +255,29 @@ def update_block(params, F_old, F_new, dt, stress, state, status):
     return worst
 
 
-def build_polycrystal(name: str, values: Mapping[str, Any], orientations: np.ndarray, weights: np.ndarray) -> Law:
-    """A law of grains of given orientations (n, 3, 3) and weights (n,)."""
+def crystal_tables(values: Mapping[str, Any]) -> tuple[Crystal, list[str]]:
+    """The single crystal of a material file, as crystal_rates wants it, and the family of each slip system."""
     lattice = lattice_of(values)
     slip, families = slip_table(values, lattice)
     twin = twin_table(values, lattice)
-    G, lambda_e = values["shear_modulus"], values["lambda_e"]
+    G = values["shear_modulus"]
     sym = np.array([symmetric(row[:9].reshape(3, 3)) for row in slip])
     interaction = 2.0 * G * (sym * [1, 1, 1, 2, 2, 2]) @ sym.T
-    n = len(orientations)
+    return Crystal(G, len(slip), len(twin), slip.ravel(), twin.ravel(), interaction.ravel()), families
+
+
+def build_polycrystal(name: str, values: Mapping[str, Any], orientations: np.ndarray, weights: np.ndarray) -> Law:
+    """A law of grains of given orientations (n, 3, 3) and weights (n,)."""
+    crystal, families = crystal_tables(values)
+    slip, twin = crystal.slip.reshape(-1, SLIP_ROW), crystal.twin.reshape(-1, TWIN_ROW)
+    G, lambda_e, n = crystal.G, values["lambda_e"], len(orientations)
     header = [G, lambda_e, values.get("tolerance", TOLERANCE), len(slip), len(twin), n]
     return Law(
         name=name,
         density=values["density"],
         p_wave_modulus=2.0 * lambda_e + 4.0 / 3.0 * G,
         shear_modulus=G,
-        params=np.concatenate([header, slip.ravel(), twin.ravel(), interaction.ravel(), weights]),
+        params=np.concatenate([header, crystal.slip, crystal.twin, crystal.interaction, weights]),
         states=(
             State("lattice", "1", 9 * n, tuple(orientations.reshape(n, 9).T.ravel())),
             State("slip", "1", len(slip) * n),
@@ -277,12 +294,16 @@ def build_polycrystal(name: str, values: Mapping[str, Any], orientations: np.nda
     )
 
 
-def build(values: Mapping[str, Any]) -> Law:
+def grains_of(values: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Orientations (n, 3, 3) and weights (n,) of a material file's grains."""
     if values.get("texture_file"):
-        orientations, weights = texture.read_texture(values["texture_file"])
-    else:
-        orientations, weights = texture.random_texture(values["grains"], values["texture_seed"])
-    return build_polycrystal("taylor", values, orientations, weights)
+        return texture.read_texture(values["texture_file"])
+    random = texture.random_plane_texture if values["lattice"] == "plane" else texture.random_texture
+    return random(values["grains"], values["texture_seed"])
+
+
+def build(values: Mapping[str, Any]) -> Law:
+    return build_polycrystal("taylor", values, *grains_of(values))
 
 
 LAW = LawDefinition("taylor", PARAMETERS, build)

@@ -111,6 +111,12 @@ def symmetric(A: np.ndarray) -> np.ndarray:
     return (0.5 * (A + np.swapaxes(A, -1, -2)))[..., ROW, COLUMN]
 
 
+def square_root(C: np.ndarray) -> np.ndarray:
+    """Symmetric positive definite root of matrices (..., 3, 3), as 6-vectors (..., 6)."""
+    values, vectors = np.linalg.eigh(C)
+    return symmetric((vectors * np.sqrt(values)[..., None, :]) @ np.swapaxes(vectors, -1, -2))
+
+
 def von_mises(stress: np.ndarray) -> np.ndarray:
     """Von Mises stress sqrt(3/2) |dev sigma| of stresses (..., 6), in the unit of the stress."""
     deviator = full(stress)

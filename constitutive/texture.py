@@ -25,6 +25,13 @@ def random_texture(grains: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return random_rotations(np.random.default_rng(seed), grains), np.full(grains, 1.0 / grains)
 
 
+def random_plane_texture(grains: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Orientations (grains, 3, 3) turned about the third axis by uniform random angles, and equal weights (grains,)."""
+    angles = np.zeros((grains, 3))
+    angles[:, 0] = np.random.default_rng(seed).uniform(0.0, 360.0, grains)
+    return rotations_from_bunge(angles), np.full(grains, 1.0 / grains)
+
+
 def rotations_from_bunge(degrees: np.ndarray) -> np.ndarray:
     """Orientations (n, 3, 3) from Bunge angles (n, 3) in degrees."""
     (c1, c, c2), (s1, s, s2) = np.cos(a := np.radians(np.atleast_2d(degrees).T)), np.sin(a)

@@ -1,5 +1,7 @@
 """The fine scale's answer to strain paths: one shard of a data set, computed by one thread.
 
+The fine scale is a law at a point, or a periodic unit cell of crystals (constitutive/fft_cell.py).
+
 Between two recorded times the law is told U at the ends (or at `substeps` equal parts of the interval), as a solver
 tells it in its steps; what lies between is the law's own reading of a step, straight in C = U^2 for crystals. With
 substeps = 1 the recorded U are thus all that the law has seen, and the data are as exact as the law's integration.
@@ -21,12 +23,14 @@ import numba
 import numpy as np
 
 from constitutive.drive import drive
+from constitutive.fft_cell import Cell
 from constitutive.law import Law, LawError, law_definition
 from constitutive.tensor import full
 from learning.dataset import shard_indices
 from learning.strain_paths import Sampler, StrainPath, path, random_stream
 
 METRIC = "inelastic_metric"  # the law's field that is stored as Z
+RESIDUAL = "equilibrium_residual"  # of a unit cell, relative to the mean stress
 PIECE = 50  # recorded steps of which states are kept at a time
 RECORD_BYTES = 256e6  # of all states kept at a time, per process
 MOST_ATTEMPTS = 20
@@ -38,7 +42,11 @@ class FineScaleError(RuntimeError):
 
 @dataclass(frozen=True)
 class Task:
-    """What every shard of a data set has in common. `values` are the numbers of the law, as a material file's."""
+    """What every shard of a data set has in common.
+
+    `values` are the numbers of the law, as a material file's; `unit_cell` (fft2d, fft3d, or None for the law at a
+    point) has `points` pixels along an axis.
+    """
 
     sampler: Sampler
     seed: int
@@ -49,11 +57,15 @@ class Task:
     law: str
     values: Mapping[str, Any]
     texture_per_path: bool = False
+    unit_cell: str | None = None
+    points: int | None = None
 
-    def build_law(self, texture_seed: int | None = None) -> Law:
-        """The law, with the material's own texture or a random one."""
-        own = {} if texture_seed is None else {"texture_seed": texture_seed}
-        return law_definition(self.law).build({**self.values, **own})
+    def build(self, texture_seed: int | None = None) -> Law | Cell:
+        """The law or the unit cell, with the material's own texture or a random one."""
+        values = dict(self.values) | ({} if texture_seed is None else {"texture_seed": texture_seed})
+        if self.unit_cell is not None and self.points is not None:
+            return Cell(self.unit_cell, values, self.points)
+        return law_definition(self.law).build(values)
 
     def texture_seed(self, index: int, attempt: int) -> int:
         """Seed of the texture that belongs to a path alone."""
@@ -99,7 +111,7 @@ def _answers(task: Task, waiting: list[int]) -> tuple[dict[int, dict[str, np.nda
     failures: Counter = Counter()
     redraws = 0
     attempts = dict.fromkeys(waiting, 0)
-    law = None if task.texture_per_path else task.build_law()
+    law = None if task.texture_per_path else task.build()
     while waiting:
         drawn = {i: path(task.sampler, task.seed, i, task.steps, attempts[i]) for i in waiting}
         redraws += sum(p.redraws for p in drawn.values())
@@ -114,12 +126,12 @@ def _answers(task: Task, waiting: list[int]) -> tuple[dict[int, dict[str, np.nda
     return answers, failures, redraws
 
 
-def _groups(drawn: dict[int, StrainPath], law: Law | None) -> list[list[int]]:
+def _groups(drawn: dict[int, StrainPath], law: Law | Cell | None) -> list[list[int]]:
     """Indices of paths that share their times, and so can fill a law's blocks together, as many as fit in memory.
 
-    Each path is alone where each has a law of its own.
+    Each path is alone where each has a law of its own, and in a unit cell.
     """
-    if law is None:
+    if law is None or isinstance(law, Cell):
         return [[i] for i in drawn]
     together: dict[bytes, list[int]] = {}
     for i, p in drawn.items():
@@ -129,12 +141,12 @@ def _groups(drawn: dict[int, StrainPath], law: Law | None) -> list[list[int]]:
 
 
 def _answer_group(
-    task: Task, law: Law | None, group: list[tuple[int, int, StrainPath]], failures: Counter
+    task: Task, law: Law | Cell | None, group: list[tuple[int, int, StrainPath]], failures: Counter
 ) -> dict[int, dict[str, np.ndarray]]:
     """Answers to paths (index, attempt, path) that share their times; those on which the law fails are left out."""
     index, attempt, first = group[0]
     own = {} if law is not None else {"texture_seed": np.array(task.texture_seed(index, attempt))}
-    used = law if law is not None else task.build_law(int(own["texture_seed"]))
+    used = law if law is not None else task.build(int(own["texture_seed"]))
     try:
         recorded = follow(used, [p for _, _, p in group], task.substeps)
     except LawError as error:
@@ -149,8 +161,8 @@ def _answer_group(
     }
 
 
-def follow(law: Law, paths: list[StrainPath], substeps: int = 1) -> dict[str, np.ndarray]:
-    """Drive a law along n paths that share their m + 1 times, with F = U.
+def follow(law: Law | Cell, paths: list[StrainPath], substeps: int = 1) -> dict[str, np.ndarray]:
+    """Drive a law, or a unit cell (n = 1), along n paths that share their m + 1 times, with F = U.
 
     Returns U (m+1, n, 6), stress (m+1, n, 6) Pa, Z (m+1, n, 6) where the law has it, and its scalar fields (m+1, n).
     Raises LawError where the law fails.
@@ -160,6 +172,8 @@ def follow(law: Law, paths: list[StrainPath], substeps: int = 1) -> dict[str, np
     fine = np.interp(parts, np.arange(len(times)), times)
     U = np.stack([p.U(fine) for p in paths], axis=1)
     F = full(U)
+    if isinstance(law, Cell):
+        return {"U": U[::substeps]} | _follow_cell(law, fine, F[:, 0], substeps)
     pieces: list[dict[str, np.ndarray]] = []
     state = stress = None
     for a in range(0, len(fine) - 1, PIECE * substeps):
@@ -170,6 +184,14 @@ def follow(law: Law, paths: list[StrainPath], substeps: int = 1) -> dict[str, np
         pieces.append({"stress": history.stress[keep]} | _fields(law, F[a + keep], history.record))
     answer = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
     return {"U": U[::substeps]} | answer
+
+
+def _follow_cell(cell: Cell, times: np.ndarray, F: np.ndarray, substeps: int) -> dict[str, np.ndarray]:
+    """Stress and mean fields of a unit cell, and the worst residual of equilibrium since the record before."""
+    history = cell.follow(times, F)
+    worst = np.concatenate([[0.0], history.residual.reshape(-1, substeps).max(axis=1)])
+    recorded = {"stress": history.stress} | history.scalars
+    return {name: values[::substeps, None] for name, values in recorded.items()} | {RESIDUAL: worst[:, None]}
 
 
 def _fields(law: Law, F: np.ndarray, record: np.ndarray) -> dict[str, np.ndarray]:

@@ -25,7 +25,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.interpolate import PchipInterpolator, PPoly
 
-from constitutive.tensor import full, symmetric
+from constitutive.tensor import full, square_root, symmetric
 
 Curve = Callable[[np.ndarray], np.ndarray]
 
@@ -66,12 +66,6 @@ def exponential(E: np.ndarray) -> np.ndarray:
     """exp of symmetric tensors (..., 6)."""
     values, vectors = np.linalg.eigh(full(E))
     return symmetric((vectors * np.exp(values)[..., None, :]) @ np.swapaxes(vectors, -1, -2))
-
-
-def square_root(C: np.ndarray) -> np.ndarray:
-    """Symmetric positive definite root of matrices (..., 3, 3), as 6-vectors (..., 6)."""
-    values, vectors = np.linalg.eigh(C)
-    return symmetric((vectors * np.sqrt(values)[..., None, :]) @ np.swapaxes(vectors, -1, -2))
 
 
 # --- programmes: one direction, a scalar that goes up and down in time -------------------------------------------
@@ -152,6 +146,7 @@ class PaperSampler:
     det_max: float = 2.0
     grid: str = "equal"
     name: ClassVar[str] = "paper"
+    walking: ClassVar[np.ndarray] = np.ones(6)  # components that walk
 
     def draw(self, rng: np.random.Generator, steps: int) -> StrainPath:
         """A path of `steps` recorded steps. Raises StrainPathError where nothing admissible can be drawn."""
@@ -160,7 +155,7 @@ class PaperSampler:
             knots = random_knots(rng, self.duration, self.intervals) if self.random_intervals else None
             if knots is None:
                 knots = np.linspace(0.0, self.duration, self.intervals + 1)
-            signs = rng.choice([-1.0, 1.0], size=(self.intervals, 6))
+            signs = rng.choice([-1.0, 1.0], size=(self.intervals, 6)) * self.walking
             jumps = signs * self.u_max * np.sqrt(np.diff(knots) / self.duration)[:, None]
             U = PchipInterpolator(knots, IDENTITY + np.concatenate([np.zeros((1, 6)), np.cumsum(jumps, axis=0)]))
             if self.admits(U(np.concatenate([times, np.linspace(0.0, self.duration, 16 * self.intervals)]))):
@@ -175,6 +170,15 @@ class PaperSampler:
         values = np.linalg.eigvalsh(full(U))
         volume = values.prod(axis=1)
         return bool(values.min() > 0.0 and volume.min() >= self.det_min and volume.max() <= self.det_max)
+
+
+@dataclass(frozen=True)
+class PlaneSampler(PaperSampler):
+    """The same walk of U_11, U_22 and U_12 alone, in the 1 s of the paper's plane problem."""
+
+    duration: float = 1.0
+    name: ClassVar[str] = "paper_plane"
+    walking: ClassVar[np.ndarray] = np.array([1.0, 1.0, 0.0, 1.0, 0.0, 0.0])
 
 
 @dataclass(frozen=True)

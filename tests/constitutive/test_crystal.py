@@ -128,7 +128,7 @@ def test_rates_against_the_textbook(twinned, m):
     y[FIRST_SLIP + 12 :] = twinned * rng.random((6, LANES))
     C, f, limit = full([1.01, 0.99, 1.002, 0.01, -0.004, 0.006]), np.zeros_like(y), 1e8
     crystal = Crystal(values["shear_modulus"], 12, 6, slip.ravel(), twin.ravel(), np.zeros(144))
-    rates(LANES, crystal, tuple(symmetric(C)), y.ravel(), limit, y.ravel(), f.ravel(), make_scratch(12, 6))
+    rates(LANES, crystal, np.repeat(symmetric(C), LANES), y.ravel(), limit, y.ravel(), f.ravel(), make_scratch(12, 6))
     for g in range(LANES):
         e, fraction = y[FIRST_SLIP : FIRST_SLIP + 12, g], y[FIRST_SLIP + 12 :, g]
         L, e_dot, fraction_dot, power = textbook_rates(values, P[g], C, e, fraction, limit)

@@ -16,10 +16,10 @@ from constitutive.drive import drive
 from constitutive.jit import ROOT
 from constitutive.law import Law, LawDefinition, Parameter, compile_block
 from constitutive.material import load_material
-from constitutive.tensor import full, symmetric
+from constitutive.tensor import full, square_root, symmetric
 from learning.dataset import DataSet, DataSetError, load, read_manifest
 from learning.generate import alone_in, main
-from learning.strain_paths import ImpactSampler, PaperSampler, path, square_root
+from learning.strain_paths import ImpactSampler, PaperSampler, path
 
 SMALL = ("--set", "grains=8", "--paths", "20", "--steps", "30", "--quiet")
 WEIGHTS = np.array([1, 1, 1, 2, 2, 2])

@@ -1,0 +1,93 @@
+"""`python -m learning.generate --unit-cell`: the same format and habits as for a law at a point."""
+
+import numpy as np
+import pytest
+
+import constitutive.equilibrium
+from constitutive.fft_cell import Cell
+from constitutive.material import load_material
+from constitutive.tensor import full
+from learning.dataset import load, read_manifest
+from learning.generate import main
+from learning.strain_paths import PlaneSampler, path
+
+SMALL = ("--unit-cell", "fft2d", "--points", "8", "--paths", "5", "--steps", "8", "--substeps", "3", "--quiet")
+
+
+def run(folder, *arguments, workers=1):
+    main([*SMALL, "--workers", str(workers), "--output", str(folder), *arguments])
+    return load(folder)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cells") / "small"
+    run(folder, "--shard-size", "2")
+    return folder
+
+
+def test_a_plane_data_set(small):
+    data, manifest = load(small), read_manifest(small)
+    assert (manifest["unit_cell"], manifest["points"], manifest["law"]) == ("fft2d", 8, "taylor")
+    assert manifest["sampler"]["name"] == "paper_plane" and manifest["sampler"]["duration"] == 1.0
+    assert np.all(data.time[:, -1] == 1.0) and data.Z is None
+    assert np.all(data.U[..., [2, 4, 5]] == [1.0, 0.0, 0.0]) and np.all(data.stress[..., 4:] == 0.0)
+    assert np.all(np.ptp(data.U[..., [0, 1, 3]], axis=1) > 0.0) and np.all(data.stress[:, 1:, 2] != 0.0)
+    assert 0.0 < data.scalars["equilibrium_residual"].max() <= 1e-4
+    assert {"slip_first", "slip_second", "equivalent_plastic_strain", "plastic_work"} <= set(data.scalars)
+
+
+def test_paths_are_those_of_the_sampler_and_stresses_those_of_the_cell(small):
+    data = load(small)
+    drawn = path(PlaneSampler(), 1, 3, 8)
+    assert np.array_equal(drawn.U(drawn.times), data.U[3])
+    fine = np.interp(np.arange(25) / 3, np.arange(9), drawn.times)
+    history = Cell("fft2d", load_material("plane_crystal_liu2022").values, 8).follow(fine, full(drawn.U(fine)))
+    assert np.array_equal(history.stress[::3].astype(np.float32), data.stress[3])
+
+
+def test_workers_and_shards_do_not_matter(small, tmp_path):
+    run(tmp_path / "a", "--shard-size", "3", "--paths", "2", workers=2)
+    again, data = run(tmp_path / "a", "--shard-size", "3", workers=2), load(small)
+    assert np.array_equal(again.stress, data.stress) and np.array_equal(again.U, data.U)
+    assert all(np.array_equal(again.scalars[name], data.scalars[name]) for name in data.scalars)
+
+
+def test_textures_of_their_own_and_space(tmp_path):
+    data = run(tmp_path / "a", "--texture-per-path", "--paths", "2")
+    assert len(set(data.texture_seed.tolist())) == 2
+    space = ("--unit-cell", "fft3d", "--points", "4", "--set", "grains=4", "--paths", "1", "--steps", "4")
+    data = run(tmp_path / "b", *space, "--end-time", "1e-7")
+    assert np.ptp(data.U[0], axis=0).min() > 0.0 and "twin_fraction" in data.scalars
+    assert read_manifest(tmp_path / "b")["sampler"]["name"] == "impact"
+
+
+def test_failures_are_counted_and_drawn_again(monkeypatch, tmp_path):
+    """A cell that finds no equilibrium above U11 = 1.04: those paths are drawn anew, the cause is in the manifest."""
+    whole = Cell.follow
+
+    def brittle(cell, times, F):
+        monkeypatch.setattr(constitutive.equilibrium, "MAX_ITERATIONS", 1 if F[:, 0, 0].max() > 1.04 else 30)
+        return whole(cell, times, F)
+
+    monkeypatch.setattr(Cell, "follow", brittle)
+    data = run(tmp_path / "a", "--strain", "0.05")
+    assert sum(data.attempt) > 0 and data.U[..., 0].max() <= 1.04
+    failures = read_manifest(tmp_path / "a")["redraws"]["law_failures"]
+    assert failures == {"no equilibrium within 1 iterations": data.attempt.sum()}
+
+
+def test_mistakes_have_one_line(tmp_path, capsys):
+    def fails(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            main([*arguments, "--quiet", "--output", str(tmp_path / "set")])
+        assert caught.value.code == 2
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1
+        return line
+
+    assert "takes --sampler paper" in fails("--unit-cell", "fft2d", "--sampler", "impact")
+    assert "take a multiple of 8" in fails("--unit-cell", "fft2d", "--points", "20")
+    assert "needs crystals with lattice = 'plane'" in fails("--unit-cell", "fft2d", "--material", "magnesium")
+    assert "takes a material of law taylor" in fails("--unit-cell", "fft3d", "--material", "copper_j2")
+    assert "--points is an option of --unit-cell" in fails("--points", "8")
