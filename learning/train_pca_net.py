@@ -234,6 +234,7 @@ class PcaNetTraining(Training):
 
     @staticmethod
     def add_options(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--isotropic", action="store_true", help="turn paths at random: the isotropic limit")
         parser.add_argument("--width", type=int, default=128, help="units in a hidden layer, a multiple of 4")
         parser.add_argument("--layers", type=int, default=3, help="hidden layers")
         parser.add_argument("--modes-in", type=int, default=24, help="principal components of each of U - I")

@@ -4,7 +4,6 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from cases import cost_comparison
@@ -13,7 +12,6 @@ from cases.cost_report import duration, markdown, relate, scaled
 from cases.off_line_cost import OffLineCost, break_even, off_line_cost
 from constitutive.artefact import read_artefact, save_artefact
 from constitutive.law import LawError
-from constitutive.recurrent import INPUTS, OUTPUTS
 from fem.run import Result
 
 COARSE = ["--elements-across", "4", "--elements-through", "2", "--end-time", "2e-7", "--rounds", "2"]
@@ -23,25 +21,18 @@ TRAINING = {
 }  # fmt: skip
 
 
-def artefact(path: Path, **header) -> Path:
-    """A recurrent law of zero weights: elastic for all that it has learned."""
-    width, hidden = 4, 1
-    inputs, outputs = INPUTS + hidden, OUTPUTS + hidden
-    shapes = {"first": (width, inputs), "second": (width, width), "last": (outputs, width)}
-    arrays = {f"{name}_weight": np.zeros(shape) for name, shape in shapes.items()}
-    arrays |= {f"{name}_bias": np.zeros(shape[0]) for name, shape in shapes.items()}
-    arrays |= {"by_flow": np.zeros(hidden), "by_rate": np.zeros(hidden), "drive": np.zeros((hidden, 6))}
-    known = {
-        "sizes": {"width": width, "hidden": hidden},
-        "elastic": {"shear_modulus": 25e9, "lambda_e": 24e9, "density": 1e4},
-        "envelope": {"elastic_strain": 0.1, "shape": 1.0, "plastic_strain": 1.0},
-        "training": TRAINING,
-    }
-    return save_artefact(path, "recurrent", known | header, arrays)
+@pytest.fixture(scope="module")
+def artefact(small_recurrent):
+    """A function that writes a recurrent law of random weights to a path."""
+
+    def write(path: Path, **header) -> Path:
+        return save_artefact(path, "recurrent", *small_recurrent(**{"training": TRAINING, **header}))
+
+    return write
 
 
 @pytest.fixture(scope="module")
-def compared(tmp_path_factory):
+def compared(tmp_path_factory, artefact):
     folder = tmp_path_factory.mktemp("cost")
     learned = artefact(folder / "learned.npz")
     laws = ["--laws", "johnson_cook", str(learned), "taylor:magnesium_liu2022:grains=2"]

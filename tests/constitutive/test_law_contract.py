@@ -12,9 +12,9 @@ import pytest
 from scipy.linalg import expm
 
 import constitutive.law
+from constitutive.artefact import save_artefact
 from constitutive.drive import drive
 from constitutive.law import BLOCK, INVERTED, NOT_CONVERGED, LawError, law_definition, law_names, pack, unpack
-from constitutive.artefact import save_artefact
 from constitutive.material import default_material, load_material
 from constitutive.tensor import full, random_rotations, von_mises
 
@@ -27,19 +27,6 @@ QUICKER = {"taylor": {"grains": 8}}
 
 def bound(table: dict[str, float], law) -> float:
     return table.get(law.name, table["default"])
-
-
-def tiny_recurrent() -> tuple[dict, dict]:
-    rng, width, hidden = np.random.default_rng(4), 8, 4
-    shapes = {"first": (width, 13 + hidden), "second": (width, width), "last": (7 + hidden, width)}
-    arrays = {"by_flow": np.ones(hidden), "by_rate": np.ones(hidden), "drive": rng.uniform(-0.3, 0.3, (hidden, 6))}
-    for name, shape in shapes.items():
-        arrays[f"{name}_weight"] = rng.uniform(-1.0, 1.0, shape) / np.sqrt(shape[1])
-        arrays[f"{name}_bias"] = np.zeros(shape[0])
-    arrays["last_weight"][:3] -= arrays["last_weight"][:3].mean(axis=0)  # the target is a deviator
-    elastic = {"shear_modulus": 25e9, "lambda_e": 24e9, "density": 1e4}
-    envelope = {"elastic_strain": 1.0, "shape": 1.0, "plastic_strain": 1.0}
-    return {"sizes": {"width": width, "hidden": hidden}, "elastic": elastic, "envelope": envelope}, arrays
 
 
 def tiny_pca_net() -> tuple[dict, dict]:
@@ -62,14 +49,12 @@ def tiny_pca_net() -> tuple[dict, dict]:
     return header | {"elastic": elastic, "envelope": envelope}, arrays
 
 
-LEARNED = {"recurrent": tiny_recurrent, "pca_net": tiny_pca_net}
-
-
 @pytest.fixture(scope="module", params=law_names())
-def law(request, tmp_path_factory):
+def law(request, tmp_path_factory, small_recurrent):
     name = request.param
-    if name in LEARNED:
-        path = save_artefact(tmp_path_factory.mktemp(name) / "tiny.npz", name, *LEARNED[name]())
+    learned = {"recurrent": small_recurrent, "pca_net": tiny_pca_net}
+    if name in learned:
+        path = save_artefact(tmp_path_factory.mktemp(name) / "tiny.npz", name, *learned[name]())
         return load_material(path, overrides={"precision": "double"} if name == "pca_net" else {}).law
     return load_material(default_material(name), name, QUICKER.get(name, {})).law
 

@@ -14,36 +14,17 @@ from constitutive.recurrent_equations import ELASTIC_SCALE, ONSET, RATE_SCALE, T
 from constitutive.tensor import COLUMN, ROW, full, random_rotations, von_mises
 
 G, LAMBDA = 25e9, 24e9
-SIZES = {"tensors": 3, "scalars": 2, "channels": 5, "width": 11}
-
-
-def random_weights(sizes=SIZES, seed=4, texture=0.1):
-    rng = np.random.default_rng(seed)
-    K, S, J, W = sizes.values()
-    inputs, outputs = 2 * J + S + 1, 1 + 2 * J + 2 * S + K
-    arrays = {}
-    for name, rows, columns in (("first", W, inputs), ("second", W, W), ("last", outputs, W), ("mix", J, 2 + K),
-                                ("out", 1 + K, 2 * J)):  # fmt: skip
-        arrays[f"{name}_weight"] = rng.uniform(-1, 1, (rows, columns)) / np.sqrt(columns)
-        arrays[f"{name}_bias"] = rng.uniform(-1, 1, rows) / np.sqrt(columns)
-    arrays["mix_bias"] = texture * rng.normal(size=(J, 5))
-    del arrays["out_bias"]
-    arrays["last_bias"][: 1 + J] = [0.65, *[0.5] * J]
-    memory = {"by_flow": np.geomspace(1.0, 100.0, K + S), "by_rate": rng.uniform(0.0, 2.0, K + S)}
-    return arrays | memory | {"drive": rng.uniform(-0.3, 0.3, K)}
-
-
-def header(sizes=SIZES, bounds=(0.1, 3.0, 5.0)):
-    return {
-        "sizes": sizes,
-        "elastic": {"shear_modulus": G, "lambda_e": LAMBDA, "density": 1e4},
-        "envelope": dict(zip(("elastic_strain", "shape", "plastic_strain"), bounds, strict=True)),
-    }
+BOUNDS = {"elastic_strain": 0.1, "shape": 3.0, "plastic_strain": 5.0}
 
 
 @pytest.fixture(scope="module")
-def law(tmp_path_factory):
-    path = save_artefact(tmp_path_factory.mktemp("law") / "a.npz", "recurrent", header(), random_weights())
+def parts(small_recurrent):
+    return small_recurrent(envelope=BOUNDS)
+
+
+@pytest.fixture(scope="module")
+def law(parts, tmp_path_factory):
+    path = save_artefact(tmp_path_factory.mktemp("law") / "a.npz", "recurrent", *parts)
     return LAW.build({"artefact": path, "density": None})
 
 
@@ -77,7 +58,7 @@ def full5(v):
     return np.array([[v[0], v[2], v[4]], [v[2], v[1], v[3]], [v[4], v[3], -v[0] - v[1]]])
 
 
-def reference(weights, t, F, sizes=SIZES):
+def reference(sizes, weights, t, F):
     """Stress (m+1, 6) along one path F (m+1, 3, 3), and p at its end: the equations with 3x3 matrices, float64."""
     K, S, J, _ = sizes.values()
     N, h, s, T, r, p = np.eye(3), np.zeros((K, 3, 3)), np.zeros(S), np.zeros((3, 3)), 0.0, 0.0
@@ -129,30 +110,31 @@ def reference(weights, t, F, sizes=SIZES):
     return stress, p
 
 
-def test_the_block_kernel_is_the_equations_of_its_head(law):
-    weights, t, F = random_weights(), times(80), paths(3, 80)
+def test_the_block_kernel_is_the_equations_of_its_head(law, parts):
+    header, weights = parts
+    t, F = times(80), paths(3, 80)
     history = drive(law, t, F)
     for path in range(3):
-        stress, p = reference(weights, t, F[:, path])
+        stress, p = reference(header["sizes"], weights, t, F[:, path])
         assert np.abs(history.stress[:, path] - stress).max() < 2e-6 * von_mises(stress).max()
         assert history.state[path, STRAIN] == pytest.approx(p, rel=1e-5)
         assert p > 0.05  # it did flow
 
 
-def test_networks_of_any_size(tmp_path):
+def test_networks_of_any_size(tmp_path, small_recurrent):
     """Sizes that are no multiples of the tile, and others that are, give what the equations give."""
     sizes = {"tensors": 2, "scalars": 3, "channels": 8, "width": 12}
-    weights = random_weights(sizes, 8)
-    path = save_artefact(tmp_path / "a.npz", "recurrent", header(sizes), weights)
+    header, weights = small_recurrent(sizes, 8)
+    path = save_artefact(tmp_path / "a.npz", "recurrent", header, weights)
     F = paths(1, 20)
     history = drive(LAW.build({"artefact": path, "density": 1.0}), times(20), F)
-    stress, _ = reference(weights, times(20), F[:, 0], sizes)
+    stress, _ = reference(sizes, weights, times(20), F[:, 0])
     assert np.abs(history.stress[:, 0] - stress).max() < 2e-6 * von_mises(stress).max()
 
 
-def test_without_a_texture_the_law_is_isotropic(tmp_path):
+def test_without_a_texture_the_law_is_isotropic(tmp_path, small_recurrent):
     """The reference state turned: F Q^T has the stress of F."""
-    path = save_artefact(tmp_path / "a.npz", "recurrent", header(), random_weights(texture=0.0))
+    path = save_artefact(tmp_path / "a.npz", "recurrent", *small_recurrent(texture=0.0))
     law, F = LAW.build({"artefact": path, "density": None}), paths(4, 60)
     plain = drive(law, times(60), F).stress
     for Q in random_rotations(np.random.default_rng(1), 3):
@@ -236,8 +218,8 @@ def test_any_time_step_and_any_strain_is_survived(law, dt):
     assert np.linalg.eigvalsh(history.state[:, :9].reshape(3, 3) @ history.state[:, :9].reshape(3, 3).T).min() > 0.0
 
 
-def test_points_beyond_the_training_are_told(tmp_path):
-    path = save_artefact(tmp_path / "a.npz", "recurrent", header(bounds=(0.1, 3.0, 0.05)), random_weights())
+def test_points_beyond_the_training_are_told(tmp_path, small_recurrent):
+    path = save_artefact(tmp_path / "a.npz", "recurrent", *small_recurrent(envelope=BOUNDS | {"plastic_strain": 0.05}))
     law = LAW.build({"artefact": path, "density": None})
     F = paths(3, 60)
     F[:, 0] = np.eye(3)
@@ -255,7 +237,8 @@ def test_an_impossible_deformation_fails_for_its_point_alone(law):
 
 
 @pytest.mark.parametrize("change", [{"first_bias": np.zeros(3)}, {"by_rate": np.full(5, np.nan)}])
-def test_weights_that_do_not_fit_are_refused(tmp_path, change):
-    path = save_artefact(tmp_path / "a.npz", "recurrent", header(), random_weights() | change)
+def test_weights_that_do_not_fit_are_refused(tmp_path, parts, change):
+    header, arrays = parts
+    path = save_artefact(tmp_path / "a.npz", "recurrent", header, arrays | change)
     with pytest.raises(LawError, match=f"a.npz: array '{next(iter(change))}' must be finite"):
         LAW.build({"artefact": path, "density": None})

@@ -104,23 +104,15 @@ def test_paths_that_a_law_refuses_are_counted(monkeypatch):
     assert answer(law, equal).reasons == {"time is up": 20}
 
 
-def test_training_paths_are_not_fresh(tmp_path, capsys):
+def test_training_paths_are_not_fresh(tmp_path, capsys, small_recurrent):
     """An artefact trained on seed 7 of a sampler is not judged on that seed; its fine scale is the reference."""
     material = load_material("magnesium_liu2022", "taylor", {"grains": 2})
-    rng = np.random.default_rng(0)
-    arrays = {
-        "first_weight": rng.normal(size=(4, 14)), "first_bias": np.zeros(4), "second_weight": np.zeros((4, 4)),
-        "second_bias": np.zeros(4), "last_weight": np.zeros((8, 4)), "last_bias": np.zeros(8), "by_flow": np.ones(1),
-        "by_rate": np.ones(1), "drive": np.zeros((1, 6)),
-    }  # fmt: skip
-    header = {
-        "material": material.to_toml(),
-        "elastic": {key: material.values[key] for key in ("shear_modulus", "lambda_e", "density")},
-        "sizes": {"width": 4, "hidden": 1},
-        "envelope": {"elastic_strain": 1.0, "shape": 1.0, "plastic_strain": 1.0},
-        "training": {"paths": 100, "data": {"seed": 7, "sampler": {"name": "impact", "strain": 0.4}}},
-        "errors": {"test": {"mean": 0.5}},
-    }
+    header, arrays = small_recurrent(
+        material=material.to_toml(),
+        elastic={key: material.values[key] for key in ("shear_modulus", "lambda_e", "density")},
+        training={"paths": 100, "data": {"seed": 7, "sampler": {"name": "impact", "strain": 0.4}}},
+        errors={"test": {"mean": 0.5}},
+    )
     artefact = str(save_artefact(tmp_path / "law.npz", "recurrent", header, arrays))
     with pytest.raises(SystemExit):
         run(tmp_path / "a", artefact, "--seed", "7", "--samplers", "impact")
@@ -130,7 +122,10 @@ def test_training_paths_are_not_fresh(tmp_path, capsys):
     assert result["sets"][0]["source"]["sampler"]["strain"] == 0.4
     assert result["laws"][0]["training"]["paths"] == 100
     assert result["laws"][0]["errors"]["impact"]["all"]["pressure"]["largest"] < 1e-6
-    assert "| law | recurrent | 100 | width 4, hidden 1 |" in (tmp_path / "a" / "evaluation.md").read_text()
+    assert (
+        "| law | recurrent | 100 | tensors 3, scalars 2, channels 5, width 11 |"
+        in (tmp_path / "a" / "evaluation.md").read_text()
+    )
     assert (tmp_path / "a" / "learning_curve.png").exists()
 
 
