@@ -41,6 +41,7 @@ DEFAULTS = {
     "taylor": "magnesium_liu2022",
     "crystal": "magnesium_liu2022",
     "recurrent": "magnesium_liu2022",
+    "pca_net": "magnesium_liu2022",
 }
 
 
