@@ -12,9 +12,9 @@ import pytest
 from scipy.linalg import expm
 
 import constitutive.law
+from constitutive.artefact import save_artefact
 from constitutive.drive import drive
 from constitutive.law import BLOCK, INVERTED, NOT_CONVERGED, LawError, law_definition, law_names, pack, unpack
-from constitutive.artefact import save_artefact
 from constitutive.material import default_material, load_material
 from constitutive.tensor import full, random_rotations, von_mises
 
