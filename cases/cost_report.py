@@ -78,9 +78,10 @@ def relate(
             base = laws[empirical]
             one["ratio"] = one["time_per_element_step"] / base["time_per_element_step"]
             one["law_ratio"] = one["per_element_step"]["law_time"] / base["per_element_step"]["law_time"]
-        if label in off_line and concurrent:
+        spent = off_line[label].total if label in off_line else None
+        if spent is not None and concurrent:
             runs = (threads * laws[name]["whole_time"] for name in (concurrent, label))
-            one["break_even_runs"] = break_even(off_line[label].total, *runs)
+            one["break_even_runs"] = break_even(spent, *runs)
 
 
 def scaled(one: Mapping[str, Any], elements: int) -> float:
@@ -146,9 +147,10 @@ def _off_line(report: Mapping[str, Any]) -> str:
     head = ["law", "paths x steps", "generation, processor s", "training, s", "on", "iterations", "sum, s"]
     rows = []
     for label, cost in report["off_line"].items():
-        rows.append([f"`{label}`", f"{cost['paths']} x {cost['steps']}", f"{cost['generation']:,.0f}",
-                     f"{cost['training']:,.0f}", cost["device"], f"{cost['iterations']}",
-                     f"{cost['generation'] + cost['training']:,.0f}"])  # fmt: skip
+        made, trained = cost["generation"], cost["training"]
+        rows.append([f"`{label}`", f"{cost['paths']} x {cost['steps']}",
+                     "not recorded" if made is None else f"{made:,.0f}", f"{trained:,.0f}", cost["device"],
+                     f"{cost['iterations']}", "-" if made is None else f"{made + trained:,.0f}"])  # fmt: skip
     note = (
         "Paid after: (generation + training) / (processor time of a run with the concurrent law - of one with the "
         "learned law); a GPU's seconds are counted as they are."

@@ -17,9 +17,12 @@ from constitutive.artefact import Artefact
 
 @dataclass(frozen=True)
 class OffLineCost:
-    """Costs in s: `generation` of the data by processor, `training` on `device`; what they were spent on."""
+    """Costs in s: `generation` of the data by processor, `training` on `device`; what they were spent on.
 
-    generation: float
+    Generation is None where the law was trained on a set still in the making, whose manifest has no throughput yet.
+    """
+
+    generation: float | None
     training: float
     device: str
     paths: int
@@ -28,23 +31,23 @@ class OffLineCost:
     machine: str
 
     @property
-    def total(self) -> float:
+    def total(self) -> float | None:
         """Generation and training, s."""
-        return self.generation + self.training
+        return None if self.generation is None else self.generation + self.training
 
 
 def off_line_cost(artefact: Artefact) -> OffLineCost:
     """The costs that an artefact's header records. Raises LawError where it lacks them."""
     data: Mapping[str, Any] = artefact.entry("training", "data")
-    artefact.entry("training", "data", "throughput")
+    spent = data.get("throughput", {}).get("processor_seconds")
     machines = sorted({session.get("machine", "not stated") for session in data.get("sessions", [])})
     used = artefact.entry("training", "paths") / artefact.entry("training", "data", "paths")
     return OffLineCost(
-        generation=used * artefact.entry("training", "data", "throughput", "processor_seconds"),
+        generation=None if spent is None else used * spent,
         training=artefact.entry("training", "seconds"),
         device=artefact.entry("training", "device"),
         paths=artefact.entry("training", "paths"),
-        steps=artefact.entry("training", "steps"),
+        steps=artefact.entry("training", "data", "steps"),
         iterations=artefact.entry("training", "iterations"),
         machine="; ".join(machines) or "not stated",
     )

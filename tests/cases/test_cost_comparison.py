@@ -16,8 +16,9 @@ from fem.run import Result
 
 COARSE = ["--elements-across", "4", "--elements-through", "2", "--end-time", "2e-7", "--rounds", "2"]
 TRAINING = {
-    "paths": 500, "steps": 100, "iterations": 9, "seconds": 30.0, "device": "cpu",
-    "data": {"paths": 1000, "throughput": {"processor_seconds": 200.0}, "sessions": [{"machine": "x, 2 cores"}]},
+    "paths": 500, "iterations": 9, "seconds": 30.0, "device": "cpu",
+    "data": {"paths": 1000, "steps": 100, "throughput": {"processor_seconds": 200.0},
+             "sessions": [{"machine": "x, 2 cores"}]},
 }  # fmt: skip
 
 
@@ -82,6 +83,8 @@ def test_costs_before_the_first_run_are_those_of_the_artefact(tmp_path):
     cost = off_line_cost(read_artefact(artefact(tmp_path / "a.npz")))
     assert cost == OffLineCost(100.0, 30.0, "cpu", 500, 100, 9, "x, 2 cores")  # half of the paths were used
     assert cost.total == 130.0
+    unfinished = TRAINING | {"data": {"paths": 1000, "steps": 100}}  # a set that was still being made
+    assert off_line_cost(read_artefact(artefact(tmp_path / "c.npz", training=unfinished))).total is None
     with pytest.raises(LawError, match="lacks training"):
         off_line_cost(read_artefact(artefact(tmp_path / "b.npz", training={})))
 
