@@ -9,6 +9,7 @@ lanes.
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import FunctionType, SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import numba
 import numpy as np
 
 LANES = 128  # paths in a block
+_njit: Any = numba.njit
 _REAL = numba.types.float32
 _ROWS, _TABLE = _REAL[::1], _REAL[:, ::1]
 _OPTIONS = {"error_model": "numpy", "fastmath": {"reassoc", "contract", "arcp", "nsz"}}
@@ -33,7 +35,8 @@ _OPERATIONS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-class Rows(NamedTuple):
+@dataclass(frozen=True)
+class Rows:
     """Rows of a buffer: row = first + stride * j in pass j of a kernel, for each of `count` components in turn."""
 
     first: int
@@ -102,10 +105,10 @@ _SYMBOLS = {
 
 def reinterpret(function: Callable, names: dict[str, Any] = _SYMBOLS) -> Callable:
     """A function, compiled or not, and all that it calls by name, as plain Python with other `math` and `min`."""
-    plain: FunctionType = getattr(function, "py_func", function)
+    plain: Any = getattr(function, "py_func", function)
     scope = {**plain.__globals__, **names}
     for name in plain.__code__.co_names:
-        value = plain.__globals__.get(name)
+        value: Any = plain.__globals__.get(name)
         if hasattr(value, "py_func") or (isinstance(value, FunctionType) and value.__module__ == plain.__module__):
             scope[name] = reinterpret(value, names)
         elif isinstance(value, np.floating):
@@ -131,8 +134,8 @@ def point_kernels(
     source = _Source(tape, results)
     scope = {"math": math, "half": np.float32(0.5), "zero": np.float32(0.0), **source.constants}
     exec(compile(source.text(passes, parameters, places), f"<adjoint of {function.__name__}>", "exec"), scope)
-    forward = numba.njit((_ROWS, _TABLE), **_OPTIONS)(scope["forward"])
-    return Kernels(forward, numba.njit((_ROWS, _ROWS, _TABLE, _TABLE), **_OPTIONS)(scope["backward"]))
+    forward = _njit((_ROWS, _TABLE), **_OPTIONS)(scope["forward"])
+    return Kernels(forward, _njit((_ROWS, _ROWS, _TABLE, _TABLE), **_OPTIONS)(scope["backward"]))
 
 
 class _Source:

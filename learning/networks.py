@@ -138,7 +138,11 @@ class InternalVariableNetwork(nn.Module):
 
     def weights(self) -> dict[str, np.ndarray]:
         """The arrays of the law in the solver (constitutive/recurrent.py), float64."""
-        arrays = {"mix_bias": self.mix_bias, "mix_weight": self.mix_weight, "out_weight": self.out_weight}
+        arrays: dict[str, Tensor] = {
+            "mix_bias": self.mix_bias,
+            "mix_weight": self.mix_weight,
+            "out_weight": self.out_weight,
+        }
         for name in ("first", "second", "last"):
             layer = getattr(self, name)
             arrays |= {f"{name}_bias": layer.bias, f"{name}_weight": layer.weight}

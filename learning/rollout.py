@@ -10,9 +10,10 @@ second_bias (W,), second_weight (W, W), last_bias (O,), last_weight (O, W), out_
 3) and scalar_memory (S, 2): rows of alpha, beta, c; O = 1 + 2 J + 2 S + K.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -39,6 +40,7 @@ from constitutive.recurrent_equations import (
 from constitutive.tensor import matmul
 from learning.adjoint import LANES, Rows, point_kernels
 
+_njit: Any = numba.njit
 _OPTIONS = {"error_model": "numpy", "fastmath": {"reassoc", "contract", "arcp", "nsz"}}
 TILE = 4
 
@@ -122,7 +124,7 @@ class Layout:
         return self.rows - count
 
 
-@numba.njit(**_OPTIONS)
+@_njit(**_OPTIONS)
 def _product(W, X, Y):
     """Y += W X; W (o, i), X (i, lanes), Y (o, lanes)."""
     outputs, inputs = W.shape
@@ -156,7 +158,7 @@ def _product(W, X, Y):
                 y0[p] += w0 * x0[p]
 
 
-@numba.njit(**_OPTIONS)
+@_njit(**_OPTIONS)
 def _dot(x, y):
     total = np.float32(0.0)
     for p in range(len(x)):
@@ -164,7 +166,7 @@ def _dot(x, y):
     return total
 
 
-@numba.njit(**_OPTIONS)
+@_njit(**_OPTIONS)
 def _outer(W, Y, X):
     """W += Y X^T; W (o, i), Y (o, lanes), X (i, lanes)."""
     outputs, inputs = W.shape
@@ -198,8 +200,8 @@ class Passes:
     """Compiled passes over all steps of LANES paths; see `forward` and `backward` in `passes`."""
 
     layout: Layout
-    forward: object
-    backward: object
+    forward: Callable
+    backward: Callable
 
 
 @cache
@@ -239,22 +241,22 @@ def passes(sizes: Sizes) -> Passes:
     r_t, r_h, r_h_new, r_s, r_s_new, r_v, r_x = at.t, at.h, at.h_new, at.s, at.s_new, at.v, at.x
     r_y1, r_z1, r_y2, r_z2, r_o, r_parts, r_out = at.y1, at.z1, at.y2, at.z2, at.o, at.parts, at.out
 
-    @numba.njit
+    @_njit
     def deviators(B, row, count):
         """Rows of deviators as features of 5 LANES numbers."""
         return B[row : row + 5 * count].reshape(count, 5 * LANES)
 
-    @numba.njit
+    @_njit
     def spread(B, row, biases):
         for j in range(len(biases)):
             B[row + j] = biases[j]
 
-    @numba.njit
+    @_njit
     def gather(gradients, G, row):
         for j in range(len(gradients)):
             gradients[j] += G[row + j].sum()
 
-    @numba.njit(error_model="numpy")
+    @_njit(error_model="numpy")
     def step(B, parameters, none):
         mix_bias, mix, first_bias, first, second_bias, second, last_bias, last, out, tensor, scalar = parameters
         flat = B.reshape(-1)
@@ -277,7 +279,7 @@ def passes(sizes: Sizes) -> Passes:
         tensor_f(flat, tensor)
         scalar_f(flat, scalar)
 
-    @numba.njit(error_model="numpy")
+    @_njit(error_model="numpy")
     def forward(buffers, U, dt, parameters):
         """Isochoric U (m+1, 6, LANES), dt (m, LANES) s; fills the m buffers (m, rows, LANES)."""
         none = np.zeros((1, 1), np.float32)
@@ -295,7 +297,7 @@ def passes(sizes: Sizes) -> Passes:
                 B[r_s : r_s + S] = before[r_s_new : r_s_new + S]
             step(B, parameters, none)
 
-    @numba.njit(error_model="numpy")
+    @_njit(error_model="numpy")
     def backward(buffers, G, stress, parameters, gradients):
         """Derivatives with respect to the stress (m, 6, LANES) into `gradients`, arrays like the parameters."""
         _, mix, _, first, _, second, _, last, out, tensor, scalar = parameters

@@ -77,7 +77,7 @@ def relative_error(P: Tensor, S: Tensor, floor: float = 0.0) -> Tensor:
     return torch.sqrt(norm_squared(P - S).sum(0) / (norm_squared(S) + floor**2).sum(0))
 
 
-def draw_batch(paths: Paths, rng: np.random.Generator, size: int, progress: float) -> tuple[Tensor, ...]:
+def draw_batch(paths: Paths, rng: np.random.Generator, size: int, progress: float) -> tuple[Any, ...]:
     """U, dt, and J, S after the compared steps, of a random batch; and the stride of these in the steps."""
     m = len(paths.dt)
     shortest = int(m * (LENGTHS[0] + (1.0 - LENGTHS[0]) * min(progress / LENGTHS[1], 1.0)))

@@ -56,7 +56,7 @@ class Training(ABC):
     def __init__(self, options: argparse.Namespace, network: nn.Module, iterations: int) -> None:
         self.options, self.iterations = options, iterations
         self.network = network.to(options.device)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)
+        self.optimiser: torch.optim.Optimizer = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)
         self.rng = np.random.default_rng(options.seed)
         self.iteration, self.seconds, self.smooth, self.caution = 0, 0.0, float("nan"), 1.0
         self.curve: list[dict[str, float]] = []

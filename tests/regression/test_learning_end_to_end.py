@@ -26,8 +26,8 @@ def artefact(tmp_path_factory):
     folder = tmp_path_factory.mktemp("learned")
     data, test = generated(folder / "train", 1, 48), generated(folder / "test", 2, 8)
     return train.main(
-        ["--data", str(data), "--test", str(test), "--output", str(folder / "law.npz"), "--tensors", "4",
-         "--scalars", "2", "--channels", "8", "--width", "12", "--batch", "24", "--iterations", "60", "--learning-rate", "1e-2", "--every", "60", "--quiet"]
+        ["--data", str(data), "--test", str(test), "--output", str(folder / "law.npz"), "--tensors", "4", "--scalars",
+         "2", "--channels", "8", "--width", "12", "--batch", "24", "--iterations", "60", "--every", "60", "--quiet"]
     )  # fmt: skip
 
 
