@@ -51,14 +51,13 @@ from constitutive.law import (
     load_symmetric,
     load_tensor,
 )
-from constitutive.network import SELU_ALPHA, SELU_SCALE, TILE, selu, tiled, tiled_dense
+from constitutive.network import SELU_ALPHA, SELU_SCALE, dense, selu, spread
 from constitutive.tensor import adjugate, determinant, norm_squared, push_forward
 
 LATE, APART = 3, 4  # reasons of failure
 HEADER = 9  # T, intervals, width, layers, linear, reciprocals of the bounds of strain, volume change and rate, K
 TIME, STRETCH, RATE, MOVED, OUTSIDE, Z = 0, 1, 7, 13, 14, 15  # where they begin in the state
 POLAR_STEPS = 10
-OUTPUTS = 8  # six components, filled up to a multiple of TILE
 COMPLETIONS, PRESSURES = ("linear", "constant"), ("exact", "learned")
 PRECISIONS = {"single": np.float32, "double": np.float64}
 MOST = 4096  # units of a layer
@@ -192,21 +191,22 @@ def _update(params, weights, start, F_new, dt, stress, state, status):
         K_new = np.empty(rows)
         _second_integral(table, rows, intervals, t, K_new)
         K -= K_new
-    x, y = np.empty(max(width, OUTPUTS) * BLOCK, weights.dtype), np.empty(max(width, OUTPUTS) * BLOCK, weights.dtype)
+    x, y = np.empty(max(width, 6) * BLOCK, weights.dtype), np.empty(max(width, 6) * BLOCK, weights.dtype)
     _first_layer(K, width, params[start - width : start], change, state, x)
     selu(x, 0, width)
     place = 0
     for _ in range(layers):
-        place = tiled_dense(weights, place, width, width, x, y)
+        place = spread(weights, place, width, y)
+        place = dense(weights, place, width, width, BLOCK, x, y)
         selu(y, 0, width)
         x, y = y, x
-    size = OUTPUTS * width + OUTPUTS
+    size = 6 + 6 * width
     k = min(int(t * intervals), intervals - 1)
     part = weights.dtype.type(t * intervals - k)
     left, last = place + k * size, np.empty(size, weights.dtype)
     for i in range(size):
         last[i] = weights[left + i] + part * (weights[left + size + i] - weights[left + i])
-    tiled_dense(last, 0, width, OUTPUTS, x, y)
+    dense(last, spread(last, 0, 6, y), width, 6, BLOCK, x, y)
     s = y[: 6 * BLOCK].astype(np.float64)
     return _respond(params, F_new, R, s, stress, state, status)
 
@@ -255,9 +255,8 @@ def pack_network(artefact: Artefact, real: type) -> np.ndarray:
     """All numbers behind the header: phi folded with the first layer and its integrals, its biases, and the layers."""
     names = ("width", "layers", "modes_in", "modes_out", "intervals")
     width, layers, modes_in, modes_out, intervals = sizes = [int(artefact.entry("sizes", name)) for name in names]
-    if min(sizes) < 1 or width > MOST or width % TILE:
-        raise LawError(f"{artefact.path}: sizes must be at least 1, and width {width} a multiple of {TILE} and at most "
-                       f"{MOST}")  # fmt: skip
+    if min(sizes) < 1 or width > MOST:
+        raise LawError(f"{artefact.path}: sizes must be at least 1, and width {width} at most {MOST}")
     phi = artefact.array("input_modes", 6, modes_in, intervals + 1).astype(float)
     chi = artefact.array("output_modes", 6, modes_out, intervals + 1).astype(float)
     first = artefact.array("layer_0_weight", width, 6 * modes_in).astype(float).reshape(width, 6, modes_in)
@@ -273,8 +272,10 @@ def pack_network(artefact: Artefact, real: type) -> np.ndarray:
     for W, b in inner:
         rest = selu_of(W @ rest + b)
     outputs = np.einsum("cmw,cmk->kcw", last, chi)
-    packed = [tiled(W, b, real) for W, b in inner] + [tiled(W, -W @ rest, real) for W in outputs]
-    return np.concatenate([*tables, bias, np.concatenate(packed).view(np.float64)])
+    packed = [part.ravel() for W, b in [*inner, *((W, -W @ rest) for W in outputs)] for part in (b, W)]
+    network: np.ndarray = np.concatenate(packed).astype(real)
+    network = np.concatenate([network, np.zeros(len(network) % 2, real)])  # a whole number of float64s
+    return np.concatenate([*tables, bias, network.view(np.float64)])
 
 
 def build(values: Mapping[str, Any]) -> Law:

@@ -30,7 +30,6 @@ import torch
 from torch import Tensor, nn
 
 from cases.options import OptionError, positive
-from constitutive.network import TILE
 from constitutive.pca_net import COMPLETIONS, PRESSURES, integrals_to_the_end
 from constitutive.tensor import COLUMN, ROW, full, random_rotations
 from learning.reduction import Basis, principal_components
@@ -235,7 +234,7 @@ class PcaNetTraining(Training):
     @staticmethod
     def add_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--isotropic", action="store_true", help="turn paths at random: the isotropic limit")
-        parser.add_argument("--width", type=int, default=128, help="units in a hidden layer, a multiple of 4")
+        parser.add_argument("--width", type=int, default=128, help="units in a hidden layer")
         parser.add_argument("--layers", type=int, default=3, help="hidden layers")
         parser.add_argument("--modes-in", type=int, default=24, help="principal components of each of U - I")
         parser.add_argument("--modes-out", type=int, default=48, help="principal components of each stress")
@@ -256,8 +255,6 @@ class PcaNetTraining(Training):
         for name in ("width", "layers", "modes_in", "modes_out", "intervals", "epochs", "batch"):
             if getattr(options, name) < 1:
                 raise OptionError(f"--{name.replace('_', '-')} {getattr(options, name)} must be at least 1")
-        if options.width % TILE:
-            raise OptionError(f"--width {options.width} must be a multiple of {TILE}")
         if max(options.modes_in, options.modes_out) > options.intervals + 1:
             raise OptionError(f"--intervals {options.intervals} must be at least the number of modes")
         strain, stress, source = load_paths(options, options.data, options.paths)

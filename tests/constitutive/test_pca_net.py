@@ -238,7 +238,7 @@ def test_selu(real):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sizes": {"width": 10}}, "multiple of 4"),
+        ({"sizes": {"width": 0}}, "at least 1"),
         ({"completion": "none"}, "completion 'none' must be one of"),
         ({"duration": None}, "lacks duration"),
     ],

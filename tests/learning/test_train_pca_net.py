@@ -220,7 +220,6 @@ def test_the_rod_runs_with_it(artefact, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--width", "10"], "multiple of 4"),
         (["--layers", "0"], "--layers 0 must be at least 1"),
         (["--modes-in", "30"], "must be at least the number of modes"),
         (["--resume"], "no such checkpoint"),
