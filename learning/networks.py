@@ -51,15 +51,16 @@ class InternalVariableNetwork(nn.Module):
 
     `width` units in each of two layers, `hidden` hidden variables h. Half of these begin as memories that forget by
     strain, over |z| from 1 to 1/300; the others as branches that the elastic strain drives and that relax with it, at
-    0.2 to 4.5 times its rate. What drives and relaxes them is then learned.
+    0.2 to 4.5 times its rate. What drives and relaxes them is then learned. `elastic_scale` is a typical elastic strain
+    e, that of the law in the solver by default.
     """
 
     eye: Tensor
     project: Tensor
 
-    def __init__(self, width: int = 48, hidden: int = 16) -> None:
+    def __init__(self, width: int = 48, hidden: int = 16, elastic_scale: float = ELASTIC_SCALE) -> None:
         super().__init__()
-        self.width, self.hidden = width, hidden
+        self.width, self.hidden, self.elastic_scale = width, hidden, elastic_scale
         self.first = nn.Linear(19 + hidden, width)
         self.second = nn.Linear(width, width)
         self.last = nn.Linear(width, 10 + hidden)
@@ -100,12 +101,12 @@ class InternalVariableNetwork(nn.Module):
         mean = e_old - 0.5 * (x * g * (e_old - T) - g * de)
         M = gram(N)
         shape = M * (3.0 / trace(M)) - eye
-        scaled = mean * (1.0 / ELASTIC_SCALE)
+        scaled = mean * (1.0 / self.elastic_scale)
         norm_of_mean = torch.sqrt(inner(scaled, scaled) + TINY).reshape(n, 1)
         inputs = torch.cat([scaled.reshape(n, 9), shape.reshape(n, 9), norm_of_mean, h], 1)
         units = activation(self.second(activation(self.first(inputs))))
         out = torch.addmm(last[1], units, last[0].T)
-        T = out[:, :9].reshape(n, 3, 3) * ELASTIC_SCALE
+        T = out[:, :9].reshape(n, 3, 3) * self.elastic_scale
         u = out[:, 9].reshape(n, 1, 1)
         r = RATE_SCALE * (u + torch.sqrt(1.0 + u * u)) ** 4
         x = r * dt
@@ -124,7 +125,7 @@ class InternalVariableNetwork(nn.Module):
         size = inner(e_trial, e_trial)
         ageing = (x * size / (size + ONSET**2)).reshape(n, 1)
         y = flow.reshape(n, 1) * self.log_by_flow.exp() + ageing * self.log_by_rate.exp()
-        driven = de.reshape(n, 9) @ self.drive.T * (1.0 / ELASTIC_SCALE)
+        driven = de.reshape(n, 9) @ self.drive.T * (1.0 / self.elastic_scale)
         h = h + mean_decay(y) * (driven + y * (activation(out[:, 10:]) - h))
         return U @ N, (N, h, T, r), flow
 

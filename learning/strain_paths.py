@@ -249,7 +249,9 @@ class ImpactSampler:
 
 
 Sampler = PaperSampler | ImpactSampler
-SAMPLERS: dict[str, type[PaperSampler] | type[ImpactSampler]] = {s.name: s for s in (PaperSampler, ImpactSampler)}
+SAMPLERS: dict[str, type[PaperSampler] | type[ImpactSampler]] = {
+    s.name: s for s in (PaperSampler, PlaneSampler, ImpactSampler)
+}
 
 
 def random_stream(seed: int, index: int, attempt: int, purpose: int = 0) -> np.random.Generator:

@@ -120,10 +120,14 @@ class RecurrentTraining(Training):
         return cls(options, paths, test, source)
 
     def __init__(self, options: argparse.Namespace, paths: Paths, test: Paths | None, source: Mapping[str, Any]):
-        super().__init__(options, InternalVariableNetwork(options.width, options.hidden), options.iterations)
+        super().__init__(options, self.build(options, paths), options.iterations)
         self.paths, self.test, self.source = paths, test, source
         if options.compile:
             self.network.step = torch.compile(self.network.step, dynamic=False)  # type: ignore[method-assign]
+
+    def build(self, options: argparse.Namespace, paths: Paths) -> InternalVariableNetwork:
+        """The network before training."""
+        return InternalVariableNetwork(options.width, options.hidden)
 
     def sizes(self) -> dict[str, int]:
         return {"width": self.options.width, "hidden": self.options.hidden}
