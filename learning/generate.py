@@ -47,7 +47,7 @@ from learning.dataset import (
     write_shard,
 )
 from learning.fine_scale import Task, compute_shard, compute_shard_for
-from learning.strain_paths import GRIDS, SAMPLERS, ImpactSampler, PaperSampler, PlaneSampler, Sampler
+from learning.strain_paths import BY_NAME, GRIDS, SAMPLERS, ImpactSampler, PaperSampler, PlaneSampler, Sampler
 
 DEFAULT_LAW = "taylor"
 CELL_MATERIALS = {"fft2d": "plane_crystal_liu2022", "fft3d": "magnesium_liu2022"}
@@ -156,7 +156,7 @@ def chosen_sampler(options: argparse.Namespace) -> Sampler:
         if options.fixed_intervals:
             raise OptionError("--fixed-intervals is an option of --sampler paper")
         given |= {"strain": options.strain, "fixed_duration": options.fixed_duration}
-    return replace(SAMPLERS[name](), **{key: value for key, value in given.items() if value is not None})
+    return replace(BY_NAME[name](), **{key: value for key, value in given.items() if value is not None})
 
 
 def chosen_task(options: argparse.Namespace) -> tuple[Task, Material]:
