@@ -115,6 +115,8 @@ class Equilibrium:
         S = respond(self.H)
         divergence(S[:d, :d], self.R)
         z, residual = self.grid.correction(self.R, C, self.shear, bulk)
+        if not np.isfinite(residual):
+            raise CellError("the stress is not finite")
         return np.linalg.solve(F.T, S.reshape(9, -1).mean(axis=1).reshape(3, 3)), z, residual
 
     def _newton_step(self, z: np.ndarray, wanted: float, C: np.ndarray, bulk: float) -> np.ndarray:

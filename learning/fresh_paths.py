@@ -20,7 +20,7 @@ from learning import dataset
 from learning.dataset import shard_count
 from learning.fine_scale import RECORD_BYTES, Task
 from learning.generate import Progress, results
-from learning.strain_paths import SAMPLERS, ImpactSampler, Sampler, path
+from learning.strain_paths import BY_NAME, ImpactSampler, Sampler, path
 
 SHARDS_PER_WORKER = 4
 
@@ -57,7 +57,7 @@ class Answer:
 
 def sampler_of(description: Mapping[str, Any]) -> Sampler:
     """The sampler that a manifest describes."""
-    return SAMPLERS[description["name"]](**{key: value for key, value in description.items() if key != "name"})
+    return BY_NAME[description["name"]](**{key: value for key, value in description.items() if key != "name"})
 
 
 def kinds_of(sampler: Sampler, seed: int, index: np.ndarray, attempt: np.ndarray, steps: int) -> np.ndarray:

@@ -47,7 +47,7 @@ from learning.dataset import (
     write_shard,
 )
 from learning.fine_scale import Task, compute_shard, compute_shard_for
-from learning.strain_paths import GRIDS, SAMPLERS, ImpactSampler, PaperSampler, PlaneSampler, Sampler
+from learning.strain_paths import BY_NAME, GRIDS, SAMPLERS, ImpactSampler, PaperSampler, PlaneSampler, Sampler
 
 DEFAULT_LAW = "taylor"
 CELL_MATERIALS = {"fft2d": "plane_crystal_liu2022", "fft3d": "magnesium_liu2022"}
@@ -144,9 +144,11 @@ def chosen_sampler(options: argparse.Namespace) -> Sampler:
     given = {"grid": options.grid, "duration": options.end_time}
     plane = options.unit_cell == "fft2d"
     name = options.sampler or ("paper" if plane else "impact")
-    if plane and name != "paper":
-        raise OptionError(f"--sampler {name} strains out of the plane; --unit-cell fft2d takes --sampler paper")
-    if name == "paper":
+    if plane and name == "impact":
+        raise OptionError("--sampler impact strains out of the plane; --unit-cell fft2d takes --sampler paper")
+    if plane and name == "paper":
+        name = PlaneSampler.name
+    if name != "impact":
         if options.fixed_duration:
             raise OptionError("--fixed-duration is an option of --sampler impact: paper's paths all last --end-time")
         given |= {"u_max": options.strain, "random_intervals": False if options.fixed_intervals else None}
@@ -154,8 +156,7 @@ def chosen_sampler(options: argparse.Namespace) -> Sampler:
         if options.fixed_intervals:
             raise OptionError("--fixed-intervals is an option of --sampler paper")
         given |= {"strain": options.strain, "fixed_duration": options.fixed_duration}
-    sampler = PlaneSampler() if plane else SAMPLERS[name]()
-    return replace(sampler, **{key: value for key, value in given.items() if value is not None})
+    return replace(BY_NAME[name](), **{key: value for key, value in given.items() if value is not None})
 
 
 def chosen_task(options: argparse.Namespace) -> tuple[Task, Material]:

@@ -70,6 +70,14 @@ class InternalVariableNetwork(nn.Module):
             self.last.bias[1 : 1 + J] = 0.5
             self.out_weight[:, J:] /= 3.0  # its deviators are squares times three
 
+    @torch.no_grad()
+    def rescale(self, elastic_strain: float) -> None:
+        """Begin as if e_s were another typical elastic strain."""
+        factor = equations.ELASTIC_SCALE / elastic_strain
+        for weights in (self.mix_weight[:, 0], self.first.weight[:, -1], self.drive):
+            weights.mul_(factor)
+        self.out_weight[0].div_(factor)
+
     def parameters_in_order(self) -> list[Tensor]:
         """As learning/rollout.py wants them."""
         K = self.sizes.tensors

@@ -250,6 +250,7 @@ class ImpactSampler:
 
 Sampler = PaperSampler | ImpactSampler
 SAMPLERS: dict[str, type[PaperSampler] | type[ImpactSampler]] = {s.name: s for s in (PaperSampler, ImpactSampler)}
+BY_NAME = SAMPLERS | {PlaneSampler.name: PlaneSampler}  # also those that only a kind of unit cell draws from
 
 
 def random_stream(seed: int, index: int, attempt: int, purpose: int = 0) -> np.random.Generator:

@@ -130,12 +130,17 @@ class RecurrentTraining(Training):
         return cls(options, paths, test, source)
 
     def __init__(self, options: argparse.Namespace, paths: Paths, test: Paths | None, source: Mapping[str, Any]):
-        network = InternalVariableNetwork(Sizes(*(getattr(options, name) for name in SIZES)), not options.isotropic)
-        super().__init__(options, network, options.iterations)
-        self.optimiser = Soap(filter(lambda p: p.requires_grad, network.parameters()), options.learning_rate)
+        super().__init__(options, self.build(options, paths), options.iterations)
+        learned = [p for p in self.network.parameters() if p.requires_grad]
+        self.optimiser = Soap(learned, options.learning_rate)
         self.paths, self.test, self.source = paths, test, source
+
+    def build(self, options: argparse.Namespace, paths: Paths) -> InternalVariableNetwork:
+        """The network before training."""
+        network = InternalVariableNetwork(Sizes(*(getattr(options, name) for name in SIZES)), not options.isotropic)
         if options.begin_with:
             begin_with(network, options.begin_with)
+        return network
 
     def sizes(self) -> dict[str, int]:
         return self.network.sizes._asdict()

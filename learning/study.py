@@ -1,0 +1,302 @@
+"""Remakes the paper's study of learning crystal plasticity (Liu et al. 2022, section 3): figures 1 to 3 and table 1.
+
+Data sets of the plane unit cell (2DFFT) and of Taylor's polycrystal (3DTaylor), networks trained on them, and their
+errors: against the number of paths and epochs, the resolution, the number of principal components; on uniaxial,
+load-unload and cavity-expansion paths; causality; isotropy; random against fixed time intervals; beside PCA-Net a
+recurrent surrogate (learning/cell_stress.py). Then Taylor's assumption against a full field in space.
+
+--scale small takes minutes, paper the paper's sizes and days. Interrupted, the same command goes on: data sets,
+trainings and answers that are in the folder are not computed again. The folder then holds study.md, study.json and the
+pictures.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cases.options import OptionError, command_parser, user_errors
+from constitutive.drive import drive
+from constitutive.fft_cell import Cell
+from constitutive.material import load_material
+from constitutive.tensor import full
+from learning import dataset, generate, study_paths
+from learning.generate import count
+from learning.study_models import Model, errors, predict, reduction_errors, summary, trained
+from learning.study_pictures import draw_all
+from learning.study_report import markdown
+from learning.taylor_assumption import judgement
+from learning.training import Training
+
+PLANE, SPACE = "plane_crystal_liu2022", "magnesium_liu2022"
+TAYLOR = ("--law", "taylor", "--sampler", "paper")
+LARGE, RATE = "0.25", ("--set", "slip.0.m=1.0", "--set", "slip.1.m=1.0")
+SETS: dict[str, tuple[str, ...]] = {
+    "random": (),
+    "fixed": ("--fixed-intervals",),
+    "large": ("--strain", LARGE),
+    "rate": RATE,
+    "taylor_random": TAYLOR,
+    "taylor_fixed": (*TAYLOR, "--fixed-intervals"),
+    "taylor_large": (*TAYLOR, "--strain", LARGE),
+}
+U_MAX = 0.15
+FINE_STEPS, STRIDES = 1000, (20, 10, 5, 4, 2, 1)  # the set of the test of resolution: 50 to 1000 steps
+TRAIN_SEED, TEST_SEED = "1", "2"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes of a study. `train` paths of the main set, half of it for the others; networks as in learning.train."""
+
+    points: int
+    steps: int
+    substeps: int
+    train: int
+    test: int
+    fine: int
+    modes: tuple[int, ...]
+    width: int
+    layers: int
+    epochs: int
+    batch: int
+    learning_rate: float
+    iterations: int  # of the recurrent surrogate
+    voxels: int
+    walks: int
+
+
+SCALES = {
+    "small": Scale(16, 50, 2, 240, 40, 8, (4, 8, 16), 128, 3, 150, 32, 2e-3, 250, 8, 1),
+    "paper": Scale(64, 200, 5, 4000, 2000, 100, (8, 16, 32), 1000, 4, 500, 16, 1e-4, 20000, 32, 5),
+}
+
+
+def make_sets(folder: Path, scale: Scale, workers: int, quiet: bool) -> None:
+    """Generate what is missing of the data sets: NAME to train on, NAME_test, and random_fine."""
+
+    def make(name: str, options: tuple[str, ...], paths: int, steps: int, substeps: int, seed: str) -> None:
+        cell = () if options[:2] == TAYLOR[:2] else ("--unit-cell", "fft2d", "--points", str(scale.points))
+        sizes = ("--paths", str(paths), "--steps", str(steps), "--substeps", str(substeps), "--seed", seed)
+        if not quiet:
+            print(f"data set {name}", flush=True)
+        common = ("--shard-size", "8", "--workers", str(workers), "--quiet", "--output", str(folder / name))
+        generate.main([*cell, *options, *sizes, *common])
+
+    for name, options in SETS.items():
+        whole = name in ("random", "taylor_random")
+        make(name, options, scale.train if whole else scale.train // 2, scale.steps, scale.substeps, TRAIN_SEED)
+        make(f"{name}_test", options, scale.test, scale.steps, scale.substeps, TEST_SEED)
+    make("random_fine", (), scale.fine, FINE_STEPS, 1, TEST_SEED)
+
+
+def models(scale: Scale) -> list[Model]:
+    """All trainings of the study."""
+
+    def pca(name: str, train: str, paths: int, modes: int) -> Model:
+        steps = scale.epochs * -(-paths // scale.batch)
+        options = {
+            "modes-in": modes, "modes-out": modes, "width": scale.width, "layers": scale.layers,
+            "epochs": scale.epochs, "batch": scale.batch, "learning-rate": scale.learning_rate,
+            "intervals": scale.steps, "every": max(1, steps // 8), "pressure": "learned",
+        }  # fmt: skip
+        return Model(name, "pca_net", train, f"{train}_test", paths, _arguments(options))
+
+    def recurrent(name: str, train: str, paths: int) -> Model:
+        options = {
+            "iterations": scale.iterations, "batch": 64, "every": max(1, scale.iterations // 5), "tensors": 8,
+            "scalars": 4, "channels": 16, "width": 32,
+        }  # fmt: skip
+        return Model(name, "cell_stress", train, f"{train}_test", paths, _arguments(options))
+
+    most, half = scale.modes[-1], scale.train // 2
+    sizes = [scale.train // k for k in (8, 4, 2, 1)]
+    return [
+        *(pca(f"random_{n}", "random", n, most) for n in sizes),
+        *(pca(f"random_{m}_modes", "random", scale.train, m) for m in scale.modes[:-1]),
+        *(pca(name, name, half, most) for name in SETS if name not in ("random", "taylor_random")),
+        *(pca(f"taylor_random_{n}", "taylor_random", n, most) for n in sizes[2:]),
+        *(recurrent(f"recurrent_{n}", "random", n) for n in sizes[2:]),
+    ]
+
+
+def _arguments(options: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(word for key, value in options.items() for word in (f"--{key}", str(value)))
+
+
+def table_rows(folder: Path, scale: Scale, made: Mapping[str, Training]) -> list[dict[str, Any]]:
+    """The cases of the table: a network, the set it is tested on, and the errors."""
+    half, most = scale.train // 2, scale.modes[-1]
+    plane, space = f"random_{half}", f"taylor_random_{half}"
+    tests = {
+        plane: ("random_test", "fixed_test"), "fixed": ("fixed_test", "random_test"), "large": ("large_test",),
+        "rate": ("rate_test",), **{f"random_{m}_modes": ("random_test",) for m in scale.modes[:-1]},
+        f"random_{scale.train}": ("random_test", "fixed_test", "large_test"),
+        space: ("taylor_random_test", "taylor_fixed_test"), "taylor_fixed": ("taylor_fixed_test", "taylor_random_test"),
+        "taylor_large": ("taylor_large_test",), f"taylor_random_{scale.train}": ("taylor_random_test",),
+        f"recurrent_{half}": ("random_test", "fixed_test"),
+        f"recurrent_{scale.train}": ("random_test", "fixed_test", "large_test"),
+    }  # fmt: skip
+    chosen = {model.name: model for model in models(scale)}
+    rows = []
+    for name, sets in tests.items():
+        modes = next((m for m in scale.modes if name == f"random_{m}_modes"), most)
+        for test in sets:
+            row: dict[str, Any] = {"model": name, "kind": chosen[name].kind, "train": chosen[name].train, "test": test}
+            row |= {"paths": chosen[name].paths, "modes": modes if chosen[name].kind == "pca_net" else None}
+            rows.append(row | errors(made[name], dataset.load(folder / test)))
+    return rows
+
+
+def resolution(folder: Path, scale: Scale, made: Mapping[str, Training]) -> list[dict[str, Any]]:
+    """Errors on the fine set, taken at every so many of its steps."""
+    fine = dataset.load(folder / "random_fine")
+    names = [f"random_{m}_modes" for m in scale.modes[:-1]] + [f"{k}_{scale.train}" for k in ("random", "recurrent")]
+    return [
+        {"steps": FINE_STEPS // every, "errors": {name: errors(made[name], fine, every) for name in names}}
+        for every in STRIDES
+    ]
+
+
+def answers(folder: Path, scale: Scale, made: Mapping[str, Training]) -> dict[str, np.ndarray]:
+    """Stress of the fine scales (kept in answers.npz) and of both networks on the paper's particular paths."""
+    t = np.linspace(0.0, 1.0, scale.steps + 1)
+    groups = {
+        "common": np.array(list(study_paths.common_paths(t).values())),
+        "diverging": study_paths.diverging_paths(t, 5, U_MAX),
+        "held": study_paths.held_paths(t),
+    }
+    tension = study_paths.tension_paths(t)[0]
+    file = folder / "answers.npz"
+    if not file.exists():
+        cell = Cell("fft2d", load_material(PLANE).values, scale.points)
+        fine = np.interp(np.arange(scale.steps * scale.substeps + 1) / scale.substeps, np.arange(len(t)), t)
+        kept = {}
+        for name, U in groups.items():
+            between = np.array([[np.interp(fine, t, column) for column in u.T] for u in U]).swapaxes(1, 2)
+            kept[name] = np.array([cell.follow(fine, full(u)).stress[:: scale.substeps] for u in between])
+        kept["tension"] = drive(load_material(SPACE).law, 1e-6 * t, full(tension).swapaxes(0, 1)).stress.swapaxes(0, 1)
+        np.savez(folder / "answers.writing.npz", allow_pickle=False, **kept)  # type: ignore[arg-type]
+        (folder / "answers.writing.npz").replace(file)
+    with np.load(file) as stored:
+        result: dict[str, np.ndarray] = dict(stored)
+    for name, U in groups.items():
+        times = np.broadcast_to(t, (len(U), len(t)))
+        for kind, model in (("pca_net", f"random_{scale.train}"), ("recurrent", f"recurrent_{scale.train}")):
+            result[f"{name}_{kind}"] = predict(made[model], times, U)
+        result[f"{name}_U"] = U
+    times = np.broadcast_to(1e-6 * t, (len(tension), len(t)))
+    result["tension_pca_net"] = predict(made[f"taylor_random_{scale.train}"], times, tension)
+    return result | {"t": t}
+
+
+def checks(found: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Numbers on causality and isotropy, and errors on the paper's particular paths, from `answers`."""
+    result: dict[str, Any] = {}
+    t = found["t"]
+    for kind in ("pca_net", "recurrent"):
+        wrong = np.linalg.norm(found[f"common_{kind}"] - found["common"], axis=(1, 2))
+        sizes = np.linalg.norm(found["common"], axis=(1, 2))
+        result[f"common_{kind}"] = dict(zip(study_paths.common_paths(t), (wrong / sizes).tolist(), strict=True))
+        early = found[f"diverging_{kind}"][:, t <= study_paths.DIVERGE]
+        size = np.linalg.norm(found[f"diverging_{kind}"][0], axis=-1).max()
+        held = found[f"held_{kind}"]
+        apart = [
+            np.linalg.norm((h - held[-1])[t <= stop], axis=-1).max()
+            for h, stop in zip(held, study_paths.STOPS, strict=True)
+        ]
+        result[f"causality_{kind}"] = {
+            "diverging": float(np.linalg.norm(early - early[:1], axis=-1).max() / size),
+            "held": float(max(apart) / np.linalg.norm(held, axis=-1).max()),
+        }
+    directions = study_paths.tension_paths(t)[1]
+    for kind in ("tension", "tension_pca_net"):
+        axial = study_paths.axial_stress(found[kind], directions)
+        result[f"isotropy_{kind}"] = float((axial.std(axis=0) / np.abs(axial).mean(axis=0).max()).max())
+    return result
+
+
+def taylor(folder: Path, scale: Scale, quiet: bool) -> dict[str, Any]:
+    """Taylor's assumption against the full field, kept in taylor.json."""
+    file = folder / "taylor.json"
+    if not file.exists():
+        found = judgement(scale.voxels, 128, 0.2, 1e-6, scale.walks, 50, 1, lambda s: None if quiet else print(s))
+        file.write_text(json.dumps(found, indent=2) + "\n")
+    return json.loads(file.read_text())
+
+
+def throughput(folder: Path, scale: Scale) -> dict[str, float]:
+    """Pixel-steps per processor second of the main set, from its manifest."""
+    seconds = dataset.read_manifest(folder / "random")["throughput"]["processor_seconds_per_step"]
+    return {"pixel_steps_per_second": scale.points**2 / seconds}
+
+
+def study(folder: Path, name: str, workers: int, quiet: bool) -> dict[str, Any]:
+    """All of it; the numbers of study.json."""
+    scale = SCALES[name]
+    make_sets(folder, scale, workers, quiet)
+    made = {model.name: trained(folder, model, workers, quiet) for model in models(scale)}
+    train, test = dataset.load(folder / "random"), dataset.load(folder / "random_test")
+    found = answers(folder, scale, made)
+    result = {
+        "scale": name,
+        "sizes": asdict(scale),
+        "models": {model.name: summary(made[model.name], model) for model in models(scale)},
+        "table": table_rows(folder, scale, made),
+        "resolution": resolution(folder, scale, made),
+        "reduction": {str(m): reduction_errors(train, test, m) for m in scale.modes},
+        "checks": checks(found),
+        "taylor": taylor(folder, scale, quiet),
+        "throughput": throughput(folder, scale),
+        "redraws": {s: dataset.read_manifest(folder / s)["redraws"] for s in SETS},
+    }
+    samples = {key: (data, predict(made[f"random_{scale.train}"], data.time[:1], data.U[:1]),
+                     predict(made[f"recurrent_{scale.train}"], data.time[:1], data.U[:1]))
+               for key, data in (("train", train), ("test", test))}  # fmt: skip
+    (folder / "study.json").write_text(json.dumps(result, indent=2) + "\n")
+    (folder / "study.md").write_text(markdown(result))
+    draw_all(folder, result, found, samples)
+    return result
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    made = command_parser("study", __doc__, "python -m learning.study --scale small --output runs/study", "learning")
+    made.add_argument("--scale", choices=SCALES, default="small", help="sizes of sets, grids and networks")
+    made.add_argument("--output", metavar="DIR", default="runs/study", help="folder to write, or to go on with")
+    made.add_argument("--workers", type=count, default=os.cpu_count(), help="processes, and threads of a training")
+    made.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    return made
+
+
+@user_errors
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    """Run the command."""
+    options = parser().parse_args(arguments)
+    folder = Path(options.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = folder / "scale"
+    if not begun.exists():
+        if any(folder.iterdir()):
+            raise OptionError(f"{folder} is not empty and not a study: name another folder")
+        begun.write_text(options.scale)
+    if begun.read_text() != options.scale:
+        raise OptionError(f"{folder} was begun with --scale {begun.read_text()}: name another folder")
+    try:
+        result = study(folder, options.scale, options.workers, options.quiet)
+    except KeyboardInterrupt:
+        print(f"interrupted: what is in {folder} stays; the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
+    if not options.quiet:
+        print(f"{folder / 'study.md'}")
+    return result
+
+
+if __name__ == "__main__":
+    main()
