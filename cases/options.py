@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from constitutive.law import law_names
 from constitutive.material import Material, default_material, load_material, material_names
 
-DEFAULT_LAW = "johnson_cook"
+DEFAULT_LAW = "recurrent"
 PACKAGES = ("cases", "constitutive", "fem", "learning")
 
 

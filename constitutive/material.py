@@ -65,6 +65,9 @@ class Material:
         artefact = Path(values.get("artefact") or "")
         if artefact.parent == TRAINED:
             values["artefact"] = artefact.stem
+        texture = Path(values.get("texture_file") or "")
+        if texture.parent == SHIPPED:
+            values["texture_file"] = texture.name
         return "\n".join([*_toml_lines(header), *_toml_lines(values)]) + "\n"
 
 
@@ -116,6 +119,7 @@ def load_material(
     if used is not own:
         _refuse_unused(overrides, used, path)
     _find_artefact(used, given, path)
+    _find_texture(given, path)
     values, built = _build(used, own, given, path)
     return Material(header["name"].strip(), header["source"].strip(), built, values, path)
 
@@ -167,6 +171,14 @@ def _find_artefact(used: LawDefinition, given: dict[str, Any], path: Path) -> No
             f"learning.train --kind {used.name} and run it by --material FILE.npz"
         )
     given["artefact"] = str(shipped)
+
+
+def _find_texture(given: dict[str, Any], path: Path) -> None:
+    """Complete the bare name of a texture file that ships, where the material file has none of that name beside it."""
+    word = given.get("texture_file")
+    if isinstance(word, str) and Path(word).name == word and not (path.parent / word).exists():
+        shipped = SHIPPED / word
+        given["texture_file"] = str(shipped) if shipped.exists() else word
 
 
 def _build(used: LawDefinition, own: LawDefinition, given: dict[str, Any], path: Path) -> tuple[dict[str, Any], Law]:

@@ -289,3 +289,11 @@ def test_any_file_works_or_is_answered_in_one_line(tmp_path_factory, text, where
 
 def test_defaults_name_shipped_materials():
     assert set(DEFAULTS.values()) <= set(material_names())
+
+
+def test_a_shipped_texture_is_found_by_its_name(tmp_path):
+    """Also by a copy of the material that a run folder keeps."""
+    material = load_material("magnesium_liu2022_isotropic")
+    assert 'texture_file = "uniform_128.tex"' in material.to_toml()
+    (tmp_path / "material.toml").write_text(material.to_toml())
+    assert np.array_equal(load_material(tmp_path / "material.toml").law.params, material.law.params)
