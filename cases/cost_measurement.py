@@ -17,6 +17,7 @@ import numpy as np
 from cases.impact import compute
 from cases.options import split_name
 from cases.registry import CASES, command_name
+from fem.elements import MaterialError
 from fem.run import Result
 
 LOOP = ("law_time", "element_time", "contact_time", "node_time")  # what a run's wall_time is split into
@@ -74,13 +75,22 @@ def measure(
 ) -> dict[str, Measurement]:
     """Time `case` (of CASES) with each law of `words`, by label, in folders below `folder`; `say` is told each run."""
     found = {label: Measurement(word, folder / f"{case}_{k}") for k, (label, word) in enumerate(words.items())}
-    for one in found.values():
-        _run(case, one, plan, WARM_UP)
+    for label, one in list(found.items()):
+        try:
+            _run(case, one, plan, WARM_UP)
+        except MaterialError as error:
+            say(f"{case}: without {label}, which failed: {error}")
+            del found[label]
     for number in range(plan.rounds):
-        for label, one in found.items():
+        for label, one in list(found.items()):
             if number >= LEAST_ROUNDS and one.spent > plan.seconds:
                 continue
-            one.runs.append(_run(case, one, plan))
+            try:
+                one.runs.append(_run(case, one, plan))
+            except MaterialError as error:
+                say(f"{case}: without {label}, which failed: {error}")
+                del found[label]
+                continue
             say(f"{case}, round {number + 1} of {plan.rounds}: {label} {one.runs[-1]['whole']:.2f} s")
     return found
 

@@ -76,8 +76,14 @@ def add_material_options(parser: argparse.ArgumentParser, default_law: str = DEF
 
 def chosen_material(options: argparse.Namespace, default_law: str = DEFAULT_LAW) -> Material:
     """The material of --law, --material and --set; without the first two, that of `default_law`. Raises LawError."""
-    name = options.material or default_material(options.law or default_law)
-    return load_material(name, options.law, options.set)
+    return _material(options.law, options.material, options.set, default_law)
+
+
+def _material(law: str | None, material: str | None, overrides: list[str], default_law: str) -> Material:
+    if material is None:
+        law = law or default_law
+        material = default_material(law)
+    return load_material(material, law, overrides)
 
 
 def split_name(text: str) -> tuple[str | None, str | None, list[str]]:
@@ -99,7 +105,7 @@ def split_name(text: str) -> tuple[str | None, str | None, list[str]]:
 def named_material(text: str) -> Material:
     """The material of a word as of `split_name`. Raises OptionError and LawError."""
     law, material, overrides = split_name(text)
-    return load_material(material or default_material(law or DEFAULT_LAW), law, overrides)
+    return _material(law, material, overrides, DEFAULT_LAW)
 
 
 def finite(text: str) -> float:

@@ -21,10 +21,11 @@ from typing import Any
 from cases import comparison_pictures
 from cases.comparison import FIELDS, Run, comparison, read_run
 from cases.impact import FREE, number_at_least, parse, run_case
-from cases.options import OptionError, command_parser, named_material, positive, split_name, user_errors
+from cases.options import OptionError, command_parser, named_material, one_line, positive, split_name, user_errors
 from cases.registry import CASES, command_name
 from cases.report import percent, table
 from constitutive.law import LawError
+from fem.elements import MaterialError
 from fem.model import ELEMENTS
 from fem.run import MOST_THREADS
 
@@ -171,11 +172,18 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     lines = ["# Laws in situ against the concurrent run", ""]
     for case in options.cases:
         folders = {word: output / case / re.sub(r"[^\w.=-]+", "_", word).strip("_") for word in laws}
+        failed: dict[str, str] = {}
         for word, folder in folders.items():
-            run_law(case, word, folder, options)
-        runs = [read_run(shown_name(word), folder) for word, folder in folders.items()]
-        result["cases"][case] = comparison(runs)
+            try:
+                run_law(case, word, folder, options)
+            except MaterialError as error:  # the others are compared without it
+                if word == laws[0]:
+                    raise
+                failed[word] = one_line(error)
+        runs = [read_run(shown_name(word), folder) for word, folder in folders.items() if word not in failed]
+        result["cases"][case] = comparison(runs) | {"failed": failed}
         lines += markdown(case, result["cases"][case], options)
+        lines += [line for word, reason in failed.items() for line in (f"`{shown_name(word)}` failed: {reason}", "")]
         draw(output, case, runs, options)
     (output / RESULT).write_text(json.dumps(result, indent=1) + "\n")
     (output / "validation.md").write_text("\n".join(lines))

@@ -31,12 +31,14 @@ float32 (`precision` single) or float64 (double); z is float64 always. `outside_
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from constitutive.artefact import Artefact, load_artefact
+from constitutive.elastic import DENSITY
 from constitutive.jit import njit
 from constitutive.law import (
     BLOCK,
@@ -322,9 +324,7 @@ def build(values: Mapping[str, Any]) -> Law:
 
 PARAMETERS = (
     Parameter("artefact", "", "file of the trained law", kind=Path),
-    Parameter(
-        "density", "kg/m3", "reference density; the fine scale's by default", 0.0, exclusive=True, required=False
-    ),
+    replace(DENSITY, meaning="reference density; the fine scale's by default", required=False),
     Parameter("precision", "", "of the network: single or double", kind=str, default="single"),
 )
 

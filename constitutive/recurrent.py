@@ -43,12 +43,14 @@ beyond their largest values in training: 0 inside, 0.1 where one was 10 % beyond
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from constitutive.artefact import Artefact, load_artefact
+from constitutive.elastic import DENSITY
 from constitutive.jit import njit
 from constitutive.law import (
     BLOCK,
@@ -334,9 +336,7 @@ def build(values: Mapping[str, Any]) -> Law:
 
 PARAMETERS = (
     Parameter("artefact", "", "file of the trained law", kind=Path),
-    Parameter(
-        "density", "kg/m3", "reference density; the fine scale's by default", 0.0, exclusive=True, required=False
-    ),
+    replace(DENSITY, meaning="reference density; the fine scale's by default", required=False),
 )
 
 LAW = LawDefinition("recurrent", PARAMETERS, build)

@@ -190,7 +190,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
 
 
 def test_as_a_process():
-    command = [sys.executable, "-m", "cases.material_point", "--set", "A=x"]
+    command = [sys.executable, "-m", "cases.material_point", "--law", "johnson_cook", "--set", "A=x"]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout == ""
     assert len(done.stderr.splitlines()) == 1 and "A = 'x' must be a number" in done.stderr

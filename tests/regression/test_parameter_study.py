@@ -23,7 +23,8 @@ VELOCITIES = (100, 200, 300)
 
 
 def study(case, folder, *more) -> Path:
-    parameter_study.main([case, "--symmetry", "quarter", "--output", str(folder), "--quiet", *map(str, more)])
+    common = ["--law", LAW.name, "--symmetry", "quarter", "--output", str(folder), "--quiet"]
+    parameter_study.main([case, *common, *map(str, more)])
     return folder
 
 
@@ -183,7 +184,7 @@ def test_a_study_goes_on_where_it_was_left(rods, capsys):
     arguments = ["--elements-across", "8", "--velocities", "100", "250", "--shapes"]
     kept = rods / "velocity_100_shape_5" / "history.csv"
     before = kept.stat().st_mtime_ns
-    parameter_study.main(["rod", "--symmetry", "quarter", "--output", str(rods), *arguments])
+    parameter_study.main(["rod", "--law", LAW.name, "--symmetry", "quarter", "--output", str(rods), *arguments])
     told = capsys.readouterr().err
     assert "1 of 2: velocity_100_shape_5, found" in told and "2 of 2: velocity_250_shape_5," in told
     assert kept.stat().st_mtime_ns == before
