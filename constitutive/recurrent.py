@@ -36,9 +36,9 @@ A step of any dt, from e_old to the elastic trial e_tr (A^T A with the old N, th
 G, lambda_e Pa; J = det F; e_s, r_0 fixed scales; phi(x) = x / sqrt(1 + x^2) the units' activation; alpha, beta >= 0 and
 c_k learned, for each memory: it may be driven and relaxed like the stress of some of the grains (c_k, beta), or forget
 by strain (alpha). Norms are Frobenius'. The network is float32, all else float64. No function of the C library is
-called, so that loops over points vectorise. A point with e_tr = 0 gets z = 0: stress-free it stays, bit for bit, and a
-block of points that have never moved is left alone. `outside_envelope` is how far |e|, the shape or p have ever been
-beyond their largest values in training: 0 inside, 0.1 where one was 10 % beyond.
+called, so that loops over points vectorise. A point that has never flowed and has |e_tr| < 1e-7 is elastic, and blocks
+of such points, ahead of a wave, are not asked: stress-free they stay, bit for bit. `outside_envelope` is how far |e|,
+the shape or p have ever been beyond their largest values in training: 0 inside, 0.1 where one was 10 % beyond.
 """
 
 import math
@@ -85,6 +85,7 @@ from constitutive.tensor import determinant, isochoric_factor, norm_squared, pus
 PER_FLOW = 0.5 * math.sqrt(2.0 / 3.0)  # equivalent plastic strain per |z|
 HEADER = 10  # G, lambda_e, tensors, scalars, channels, width, reciprocals of the three bounds of the envelope, unused
 TARGET, RATE, STRAIN, WORK, OUTSIDE, MEMORY = 9, 14, 15, 16, 17, 18  # where they begin in the state, behind N
+ASLEEP = 1e-7  # |e| below which a point that has never flowed is elastic, as it is ahead of a wave
 FIVE = 5 * BLOCK  # numbers of a deviator at all points of a block
 MOST = 1024  # units of a layer, channels, memories
 
@@ -97,30 +98,27 @@ def _load5(block, row, p):
 
 
 @njit
-def _is_virgin(F_old, F_new, state):
-    """Whether no point of the block has ever moved: F = I bit for bit at both ends, no flow."""
-    for c in range(9):
-        unit = 1.0 if c % 4 == 0 else 0.0
-        for p in range(c * BLOCK, (c + 1) * BLOCK):
-            if F_old[p] != unit or F_new[p] != unit:
-                return False
-    return state[STRAIN * BLOCK : (STRAIN + 1) * BLOCK].max() == 0.0
-
-
-@njit
 def _strains(F_old, F_new, dt, state, work, t, size):
-    """e_old and e_trial into `work` (10 rows), the first two deviators of t, and |e_m| / e_s."""
+    """e_old and e_trial into `work` (10 rows), the first two deviators of t, and |e_m| / e_s.
+
+    The last row of `work` says which points are awake; returns how many. A point that sleeps is told of no change.
+    """
+    awake = 0.0
     for p in range(BLOCK):
         N, A, B = load_tensor(state, p), load_tensor(F_old, p), load_tensor(F_new, p)
         e_old = elastic_strain(A, N, isochoric_factor(determinant(A)))
         e_trial = elastic_strain(B, N, isochoric_factor(determinant(B)))
         mean, shape, length = network_inputs(e_old, e_trial, N, _load5(state, TARGET, p), state[RATE * BLOCK + p], dt)
+        wakes = 1.0 if contract(e_trial, e_trial) > ASLEEP * ASLEEP or state[STRAIN * BLOCK + p] > 0.0 else 0.0
+        work[12 * BLOCK + p] = wakes
+        awake += wakes
         for c in range(5):
-            work[c * BLOCK + p] = e_old[c]
-            work[(5 + c) * BLOCK + p] = e_trial[c]
+            work[c * BLOCK + p] = wakes * e_old[c]
+            work[(5 + c) * BLOCK + p] = wakes * e_trial[c]
             t[c * BLOCK + p] = mean[c]
             t[(5 + c) * BLOCK + p] = shape[c]
         size[p] = length
+    return awake
 
 
 @njit
@@ -151,7 +149,8 @@ def _gates(channels, v, units, parts):
 
 @njit
 def _flow(G, dt, out, u, work, state):
-    """New N, T, r, plastic strain and plastic work; the last two rows of work receive |z| and x b(e_trial)."""
+    """New N, T, r, plastic strain and plastic work; rows 10 and 11 of work receive |z| and x b(e_trial)."""
+    awake = work[12 * BLOCK : 13 * BLOCK]
     for p in range(BLOCK):
         e_old, e_trial, T32 = _load5(work, 0, p), _load5(work, 5, p), _load5(out, 0, p)
         T = (
@@ -163,12 +162,11 @@ def _flow(G, dt, out, u, work, state):
         )
         r = relaxation_rate(np.float64(u[p]))
         N, e, length, ageing = flow(e_old, e_trial, T, r * dt, load_tensor(state, p))
-        moves = 1.0 if contract(e_trial, e_trial) > 0.0 else 0.0  # a point at rest does not know its neighbours
         for c in range(9):
             state[c * BLOCK + p] = N[c]
         for c in range(5):
-            state[(TARGET + c) * BLOCK + p] = moves * T[c]
-        state[RATE * BLOCK + p] = moves * r
+            state[(TARGET + c) * BLOCK + p] = awake[p] * T[c]
+        state[RATE * BLOCK + p] = awake[p] * r
         state[STRAIN * BLOCK + p] += PER_FLOW * length
         d = (e_trial[0] - e[0], e_trial[1] - e[1], e_trial[2] - e[2], e_trial[3] - e[3], e_trial[4] - e[4])
         state[WORK * BLOCK + p] += max(0.25 * G * (contract(e_old, d) + contract(e, d)), 0.0)
@@ -254,18 +252,15 @@ def _network(weights, tensors, scalars, channels, width, t, x, out, units):
 @compile_block
 def update_block(params, F_old, F_new, dt, stress, state, status):
     """See constitutive/law.py."""
-    if _is_virgin(F_old, F_new, state):
-        stress[:] = 0.0
-        status[:] = OK
-        return OK
     tensors, scalars, channels, width = int(params[2]), int(params[3]), int(params[4]), int(params[5])
     first = HEADER + 3 * (tensors + scalars)
     memory, weights = params[HEADER:first], params[first:].view(np.float32)
     t, x = np.empty((2 + tensors) * FIVE, np.float32), np.empty((2 * channels + scalars + 1) * BLOCK, np.float32)
     out = np.empty((1 + tensors) * FIVE, np.float32)
     units = np.empty((1 + 2 * channels + 2 * scalars + tensors) * BLOCK, np.float32)
-    work = np.empty(12 * BLOCK)
-    _strains(F_old, F_new, dt, state, work, t, x[(2 * channels + scalars) * BLOCK :])
+    work = np.empty(13 * BLOCK)
+    if _strains(F_old, F_new, dt, state, work, t, x[(2 * channels + scalars) * BLOCK :]) == 0.0:
+        return _respond(params, F_new, stress, state, status)
     remembered_from = MEMORY * BLOCK + tensors * FIVE
     for p in range(tensors * FIVE):
         t[2 * FIVE + p] = state[MEMORY * BLOCK + p]

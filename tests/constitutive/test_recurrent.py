@@ -152,6 +152,18 @@ def test_virgin_points_stay_as_they_are_bit_for_bit(law, others):
     assert np.array_equal(history.state[:2], law.initial_state(2))
 
 
+def test_ahead_of_a_wave_the_law_is_elastic(law):
+    """Strains below 1e-7, alone or beside a point that flows: exact elasticity, and no state changes."""
+    F = np.tile(np.eye(3), (11, 2, 1, 1))
+    F[:, 0] += np.linspace(0.0, 2e-8, 11)[:, None, None] * np.diag([1.0, -1.0, 0.3])
+    for moving in (F[:, 1:], paths(1, 10)):
+        history = drive(law, times(10), np.concatenate([F[:, :1], moving], axis=1))
+        assert np.array_equal(history.state[0], law.initial_state(1)[0])
+        strain = F[-1, 0] - np.eye(3)
+        expected = 2.0 * G * dev(strain) + 2.0 * LAMBDA * np.trace(strain) * np.eye(3)
+        assert full(history.stress[-1, 0]) == pytest.approx(expected, rel=1e-6, abs=1e-4)
+
+
 def test_rotations_turn_the_stress_and_nothing_else(law):
     """Float32 inputs can round the other way after a rotation: 1e-7 of the stress."""
     F, rng = paths(4, 60), np.random.default_rng(5)
