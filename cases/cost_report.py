@@ -159,10 +159,16 @@ def _off_line(report: Mapping[str, Any]) -> str:
 
 
 def _scaled(report: Mapping[str, Any]) -> str:
-    labels = next(iter(report["cases"].values()))
-    rows = [[f"`{label}`", *(duration(laws[label]["scaled_time"]) for laws in report["cases"].values())]
-            for label in labels]  # fmt: skip
+    rows = []
+    for label in _labels(report):
+        times = [laws[label]["scaled_time"] if label in laws else None for laws in report["cases"].values()]
+        rows.append([f"`{label}`", *("failed" if time is None else duration(time) for time in times)])
     return "\n".join(table(["law", *report["cases"]], rows))
+
+
+def _labels(report: Mapping[str, Any]) -> list[str]:
+    """All laws; one may have failed in a case, and is not among that case's."""
+    return list(dict.fromkeys(label for laws in report["cases"].values() for label in laws))
 
 
 def duration(seconds: float) -> str:
@@ -178,7 +184,7 @@ def plot(path: Path, report: Mapping[str, Any]) -> None:
     cases: Mapping[str, Mapping[str, Any]] = report["cases"]
     figure = Figure(figsize=(4.8 * len(cases) + 2.0, 4.6), layout="constrained")
     grid: Sequence[Any] = figure.subplots(1, len(cases), squeeze=False, sharey=True)[0]
-    labels = list(next(iter(cases.values())))
+    labels = _labels(report)
     colours = {label: f"C{k}" for k, label in enumerate(labels)}
     for axes, (case, laws) in zip(grid, cases.items(), strict=True):
         for label, one in laws.items():

@@ -8,7 +8,7 @@ import pytest
 
 from cases import cost_comparison
 from cases.cost_measurement import LOOP, PARTS, Measurement
-from cases.cost_report import duration, markdown, relate, scaled
+from cases.cost_report import duration, markdown, plot, relate, scaled
 from cases.off_line_cost import OffLineCost, break_even, off_line_cost
 from constitutive.artefact import read_artefact, save_artefact
 from constitutive.law import LawError
@@ -67,6 +67,15 @@ def test_errors_are_against_the_concurrent_run(compared):
     assert {"length", "radius", "impulse", "von_mises", "deviatoric_strain"} <= set(rod["learned"]["error"])
     assert "deflection" in plate["learned"]["error"]
     assert rod["learned"]["error"]["von_mises"] > rod["johnson_cook"]["error"]["von_mises"] > 0.01  # it is elastic
+
+
+def test_a_law_that_failed_in_one_case_is_told_in_the_other(compared, tmp_path):
+    report, _ = compared
+    rod = {label: one for label, one in report["cases"]["rod"].items() if label != "learned"}
+    partial = report | {"cases": report["cases"] | {"rod": rod}}
+    assert "| `learned` | failed |" in markdown(partial)
+    plot(tmp_path / "cost.png", partial)
+    assert (tmp_path / "cost.png").exists()
 
 
 def test_the_tables_say_it_all(compared):
