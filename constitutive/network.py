@@ -27,14 +27,12 @@ def spread(biases, start, rows, y):
 
 
 @njit
-def dense(weights, start, inputs, outputs, lanes, x, y):
-    """y += W x: W (outputs, inputs) from `start` on, x (inputs * lanes,), y (outputs * lanes,).
+def add_product(W, X, Y):
+    """Y += W X; W (outputs, inputs), X (inputs, lanes), Y (outputs, lanes).
 
-    A feature holds `lanes` numbers: BLOCK, or 5 BLOCK where it is a deviator. Returns where in `weights` the next layer
-    begins. TILE outputs by TILE inputs at a time, so that each loaded vector is used TILE times.
+    TILE outputs by TILE inputs at a time, so that each loaded vector is used TILE times.
     """
-    W = weights[start : start + outputs * inputs].reshape(outputs, inputs)
-    X, Y = x[: inputs * lanes].reshape(inputs, lanes), y[: outputs * lanes].reshape(outputs, lanes)
+    outputs, inputs = W.shape
     whole_out, whole_in = outputs - outputs % TILE, inputs - inputs % TILE
     for j in range(0, whole_out, TILE):
         y0, y1, y2, y3 = Y[j], Y[j + 1], Y[j + 2], Y[j + 3]
@@ -44,7 +42,7 @@ def dense(weights, start, inputs, outputs, lanes, x, y):
             w10, w11, w12, w13 = W[j + 1, i], W[j + 1, i + 1], W[j + 1, i + 2], W[j + 1, i + 3]
             w20, w21, w22, w23 = W[j + 2, i], W[j + 2, i + 1], W[j + 2, i + 2], W[j + 2, i + 3]
             w30, w31, w32, w33 = W[j + 3, i], W[j + 3, i + 1], W[j + 3, i + 2], W[j + 3, i + 3]
-            for p in range(lanes):
+            for p in range(Y.shape[1]):
                 a, b, c, d = x0[p], x1[p], x2[p], x3[p]
                 y0[p] += w00 * a + w01 * b + w02 * c + w03 * d
                 y1[p] += w10 * a + w11 * b + w12 * c + w13 * d
@@ -52,7 +50,7 @@ def dense(weights, start, inputs, outputs, lanes, x, y):
                 y3[p] += w30 * a + w31 * b + w32 * c + w33 * d
         for i in range(whole_in, inputs):
             x0, w0, w1, w2, w3 = X[i], W[j, i], W[j + 1, i], W[j + 2, i], W[j + 3, i]
-            for p in range(lanes):
+            for p in range(Y.shape[1]):
                 y0[p] += w0 * x0[p]
                 y1[p] += w1 * x0[p]
                 y2[p] += w2 * x0[p]
@@ -61,8 +59,19 @@ def dense(weights, start, inputs, outputs, lanes, x, y):
         y0 = Y[j]
         for i in range(inputs):
             x0, w0 = X[i], W[j, i]
-            for p in range(lanes):
+            for p in range(Y.shape[1]):
                 y0[p] += w0 * x0[p]
+
+
+@njit
+def dense(weights, start, inputs, outputs, lanes, x, y):
+    """y += W x: W (outputs, inputs) from `start` on, x (inputs * lanes,), y (outputs * lanes,).
+
+    A feature holds `lanes` numbers: BLOCK, or 5 BLOCK where it is a deviator. Returns where in `weights` the next layer
+    begins.
+    """
+    W = weights[start : start + outputs * inputs].reshape(outputs, inputs)
+    add_product(W, x[: inputs * lanes].reshape(inputs, lanes), y[: outputs * lanes].reshape(outputs, lanes))
     return start + outputs * inputs
 
 

@@ -140,8 +140,13 @@ def volumetric_strain(F: np.ndarray) -> np.ndarray:
 
 
 def random_rotations(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Rotations (count, 3, 3) uniform on SO(3), from normalised Gaussian quaternions (Shoemake 1992)."""
-    w, x, y, z = (q := rng.normal(size=(count, 4))).T / np.linalg.norm(q, axis=1)
+    """Rotations (count, 3, 3) uniform on SO(3), from Gaussian quaternions (Shoemake 1992)."""
+    return rotations_from_quaternions(rng.normal(size=(count, 4)))
+
+
+def rotations_from_quaternions(q: np.ndarray) -> np.ndarray:
+    """Rotations (n, 3, 3) of quaternions w, x, y, z (n, 4), normalised here."""
+    w, x, y, z = q.T / np.linalg.norm(q, axis=1)
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
         [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],

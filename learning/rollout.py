@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
+from constitutive.network import TILE, add_product
 from constitutive.recurrent_equations import (
     ELASTIC_SCALE,
     activation,
@@ -42,7 +43,6 @@ from learning.adjoint import LANES, Rows, point_kernels
 
 _njit: Any = numba.njit
 _OPTIONS = {"error_model": "numpy", "fastmath": {"reassoc", "contract", "arcp", "nsz"}}
-TILE = 4
 
 
 class Sizes(NamedTuple):
@@ -122,40 +122,6 @@ class Layout:
     def _take(self, count: int) -> int:
         self.rows += count
         return self.rows - count
-
-
-@_njit(**_OPTIONS)
-def _product(W, X, Y):
-    """Y += W X; W (o, i), X (i, lanes), Y (o, lanes)."""
-    outputs, inputs = W.shape
-    whole_out, whole_in = outputs - outputs % TILE, inputs - inputs % TILE
-    for j in range(0, whole_out, TILE):
-        y0, y1, y2, y3 = Y[j], Y[j + 1], Y[j + 2], Y[j + 3]
-        for i in range(0, whole_in, TILE):
-            x0, x1, x2, x3 = X[i], X[i + 1], X[i + 2], X[i + 3]
-            w00, w01, w02, w03 = W[j, i], W[j, i + 1], W[j, i + 2], W[j, i + 3]
-            w10, w11, w12, w13 = W[j + 1, i], W[j + 1, i + 1], W[j + 1, i + 2], W[j + 1, i + 3]
-            w20, w21, w22, w23 = W[j + 2, i], W[j + 2, i + 1], W[j + 2, i + 2], W[j + 2, i + 3]
-            w30, w31, w32, w33 = W[j + 3, i], W[j + 3, i + 1], W[j + 3, i + 2], W[j + 3, i + 3]
-            for p in range(Y.shape[1]):
-                a, b, c, d = x0[p], x1[p], x2[p], x3[p]
-                y0[p] += w00 * a + w01 * b + w02 * c + w03 * d
-                y1[p] += w10 * a + w11 * b + w12 * c + w13 * d
-                y2[p] += w20 * a + w21 * b + w22 * c + w23 * d
-                y3[p] += w30 * a + w31 * b + w32 * c + w33 * d
-        for i in range(whole_in, inputs):
-            x0, w0, w1, w2, w3 = X[i], W[j, i], W[j + 1, i], W[j + 2, i], W[j + 3, i]
-            for p in range(Y.shape[1]):
-                y0[p] += w0 * x0[p]
-                y1[p] += w1 * x0[p]
-                y2[p] += w2 * x0[p]
-                y3[p] += w3 * x0[p]
-    for j in range(whole_out, outputs):
-        y0 = Y[j]
-        for i in range(inputs):
-            x0, w0 = X[i], W[j, i]
-            for p in range(Y.shape[1]):
-                y0[p] += w0 * x0[p]
 
 
 @_njit(**_OPTIONS)
@@ -262,19 +228,19 @@ def passes(sizes: Sizes) -> Passes:
         flat = B.reshape(-1)
         strain_f(flat, none)
         spread(B, r_v, mix_bias.reshape(-1))
-        _product(mix, deviators(B, r_t, 2 + K), deviators(B, r_v, J))
+        add_product(mix, deviators(B, r_t, 2 + K), deviators(B, r_v, J))
         invariant_f(flat, none)
         spread(B, r_y1, first_bias)
-        _product(first, B[r_x : r_x + inputs], B[r_y1 : r_y1 + W])
+        add_product(first, B[r_x : r_x + inputs], B[r_y1 : r_y1 + W])
         first_f(flat, none)
         spread(B, r_y2, second_bias)
-        _product(second, B[r_z1 : r_z1 + W], B[r_y2 : r_y2 + W])
+        add_product(second, B[r_z1 : r_z1 + W], B[r_y2 : r_y2 + W])
         second_f(flat, none)
         spread(B, r_o, last_bias)
-        _product(last, B[r_z2 : r_z2 + W], B[r_o : r_o + outputs])
+        add_product(last, B[r_z2 : r_z2 + W], B[r_o : r_o + outputs])
         gate_f(flat, none)
         B[r_out : r_out + 5 * (1 + K)] = 0.0
-        _product(out, deviators(B, r_parts, 2 * J), deviators(B, r_out, 1 + K))
+        add_product(out, deviators(B, r_parts, 2 * J), deviators(B, r_out, 1 + K))
         flow_f(flat, none)
         tensor_f(flat, tensor)
         scalar_f(flat, scalar)
@@ -317,22 +283,22 @@ def passes(sizes: Sizes) -> Passes:
             scalar_b(Bf, flat, scalar, g_scalar)
             tensor_b(Bf, flat, tensor, g_tensor)
             flow_b(Bf, flat, none, nothing)
-            _product(out_T, deviators(G, r_out, 1 + K), deviators(G, r_parts, 2 * J))
+            add_product(out_T, deviators(G, r_out, 1 + K), deviators(G, r_parts, 2 * J))
             _outer(g_out, deviators(G, r_out, 1 + K), deviators(B, r_parts, 2 * J))
             gate_b(Bf, flat, none, nothing)
-            _product(last_T, G[r_o : r_o + outputs], G[r_z2 : r_z2 + W])
+            add_product(last_T, G[r_o : r_o + outputs], G[r_z2 : r_z2 + W])
             _outer(g_last, G[r_o : r_o + outputs], B[r_z2 : r_z2 + W])
             gather(g_last_bias, G, r_o)
             second_b(Bf, flat, none, nothing)
-            _product(second_T, G[r_y2 : r_y2 + W], G[r_z1 : r_z1 + W])
+            add_product(second_T, G[r_y2 : r_y2 + W], G[r_z1 : r_z1 + W])
             _outer(g_second, G[r_y2 : r_y2 + W], B[r_z1 : r_z1 + W])
             gather(g_second_bias, G, r_y2)
             first_b(Bf, flat, none, nothing)
-            _product(first_T, G[r_y1 : r_y1 + W], G[r_x : r_x + inputs])
+            add_product(first_T, G[r_y1 : r_y1 + W], G[r_x : r_x + inputs])
             _outer(g_first, G[r_y1 : r_y1 + W], B[r_x : r_x + inputs])
             gather(g_first_bias, G, r_y1)
             invariant_b(Bf, flat, none, nothing)
-            _product(mix_T, deviators(G, r_v, J), deviators(G, r_t, 2 + K))
+            add_product(mix_T, deviators(G, r_v, J), deviators(G, r_t, 2 + K))
             _outer(g_mix, deviators(G, r_v, J), deviators(B, r_t, 2 + K))
             gather(g_mix_bias.reshape(-1), G, r_v)
             strain_b(Bf, flat, none, nothing)

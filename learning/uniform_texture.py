@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from cases.options import OptionError, command_parser, user_errors
+from constitutive.tensor import rotations_from_quaternions
 from constitutive.texture import write_texture
 from learning.generate import count, natural
 
@@ -58,17 +59,6 @@ def energies(q: Tensor, degree: int) -> Tensor:
     return torch.stack(found)
 
 
-def rotations(q: np.ndarray) -> np.ndarray:
-    """Rotations (n, 3, 3) of unit quaternions (n, 4)."""
-    w, x, y, z = q.T
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.moveaxis(np.array(rows), -1, 0)
-
-
 def uniform_orientations(grains: int, degree: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Orientations (grains, 3, 3), and grains E_l (degree,), which random grains would leave at about 1."""
     q = torch.tensor(np.random.default_rng(seed).normal(size=(grains, 4)), requires_grad=True)
@@ -88,7 +78,7 @@ def uniform_orientations(grains: int, degree: int, seed: int) -> tuple[np.ndarra
     optimiser.step(closure)
     with torch.no_grad():
         left = grains * energies(unit(), degree)
-        return rotations(unit().numpy()), left.numpy()
+        return rotations_from_quaternions(unit().numpy()), left.numpy()
 
 
 @user_errors
