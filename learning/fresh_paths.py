@@ -89,8 +89,9 @@ def drawn_set(
         for name in ("time", "U", "stress", "index", "attempt")
     )
     source = {"sampler": {"name": sampler.name, **asdict(sampler)}, "seed": seed, "steps": steps}
-    fixed = isinstance(sampler, ImpactSampler) and sampler.fixed_duration
-    name = f"{sampler.name}, {1e6 * sampler.duration:g} us" if fixed else sampler.name
+    name: str = sampler.name
+    if isinstance(sampler, ImpactSampler) and sampler.fixed_duration:
+        name += f", {1e6 * sampler.duration:g} us"
     return PathSet(name, source, kinds_of(sampler, seed, index, attempt, steps), time, U, stress)
 
 

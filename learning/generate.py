@@ -1,4 +1,4 @@
-"""Generate a data set: random strain paths, and the stresses that a fine-scale law answers with.
+"""Generate a data set: strain paths, and the stresses that a fine-scale law answers with.
 
 The output folder holds manifest.json and shards of paths (learning/dataset.py). Path number i depends on the sampler
 and (--seed, i) alone, whatever the workers and shards. Killed at any instant, the same command goes on where it was;
@@ -47,7 +47,17 @@ from learning.dataset import (
     write_shard,
 )
 from learning.fine_scale import Task, compute_shard, compute_shard_for
-from learning.strain_paths import BY_NAME, GRIDS, SAMPLERS, ImpactSampler, PaperSampler, PlaneSampler, Sampler
+from learning.strain_paths import (
+    BY_NAME,
+    GRIDS,
+    SAMPLERS,
+    ImpactSampler,
+    PaperSampler,
+    PlaneSampler,
+    RecordedSampler,
+    Sampler,
+    load_histories,
+)
 
 DEFAULT_LAW = "taylor"
 CELL_MATERIALS = {"fft2d": "plane_crystal_liu2022", "fft3d": "magnesium_liu2022"}
@@ -103,6 +113,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--fixed-duration", action="store_true", help="impact: all paths last --end-time, as pca_net wants them"
     )
+    made.add_argument("--histories", metavar="FILE.npz", help="recorded: what learning.histories made from runs")
     made.add_argument("--fixed-intervals", action="store_true", help="paper: intervals of equal length")
     made.add_argument(
         "--texture-per-path", action="store_true", help="a fresh random texture for each path, for the isotropic limit"
@@ -144,10 +155,14 @@ def chosen_sampler(options: argparse.Namespace) -> Sampler:
     given = {"grid": options.grid, "duration": options.end_time}
     plane = options.unit_cell == "fft2d"
     name = options.sampler or ("paper" if plane else "impact")
-    if plane and name == "impact":
-        raise OptionError("--sampler impact strains out of the plane; --unit-cell fft2d takes --sampler paper")
-    if plane and name == "paper":
+    if plane and name != "paper":
+        raise OptionError(f"--sampler {name} strains out of the plane; --unit-cell fft2d takes --sampler paper")
+    if plane:
         name = PlaneSampler.name
+    if (name == "recorded") != bool(options.histories):
+        raise OptionError("--sampler recorded and --histories FILE belong together")
+    if name == "recorded":
+        return _recorded(options)
     if name != "impact":
         if options.fixed_duration:
             raise OptionError("--fixed-duration is an option of --sampler impact: paper's paths all last --end-time")
@@ -157,6 +172,14 @@ def chosen_sampler(options: argparse.Namespace) -> Sampler:
             raise OptionError("--fixed-intervals is an option of --sampler paper")
         given |= {"strain": options.strain, "fixed_duration": options.fixed_duration}
     return replace(BY_NAME[name](), **{key: value for key, value in given.items() if value is not None})
+
+
+def _recorded(options: argparse.Namespace) -> RecordedSampler:
+    for option in ("end_time", "strain", "fixed_duration", "fixed_intervals"):
+        if getattr(options, option):
+            raise OptionError(f"--{option.replace('_', '-')} is no option of --sampler recorded: its runs say that")
+    load_histories(options.histories)  # complains now
+    return RecordedSampler(options.histories, **({"grid": options.grid} if options.grid else {}))
 
 
 def chosen_task(options: argparse.Namespace) -> tuple[Task, Material]:

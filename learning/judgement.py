@@ -37,7 +37,7 @@ def training_data(law: Judged) -> Mapping[str, Any]:
 def training_duration(law: Judged) -> float | None:
     """The duration that a law was trained for, or that is typical of its training paths, s; None where unknown."""
     data = training_data(law)
-    known = sampler_of(data["sampler"]).duration if "sampler" in data else None
+    known = getattr(sampler_of(data["sampler"]), "duration", None) if "sampler" in data else None
     return law.header.get("duration", known)
 
 

@@ -1,6 +1,6 @@
 """Strain paths to learn from: right stretch tensors U(t) that start at I (SPEC section 6).
 
-Two samplers. `paper` is a random walk of the components of U (Liu et al. 2022, section 3.2),
+Three samplers. `paper` is a random walk of the components of U (Liu et al. 2022, section 3.2),
 
     (U_ij)_n = (U_ij)_{n-1} + nu_n U_max sqrt(dt_n / T),   nu_n = +-1 by Rademacher, its own for each component,
 
@@ -10,6 +10,7 @@ whose determinant, hence the pressure, wanders freely. `impact` is what impact p
 
 with the five c_k reaching equivalent strains sqrt(2/3) |c| of the order one and the volume J kept within 5 %, and a
 share of the simple programmes below (monotonic, load and unload, hold, shear, cyclic) in random directions.
+`recorded` draws from what elements of finished runs went through (learning/histories.py).
 
 Between the knots of a walk runs the monotone cubic Hermite interpolant (Fritsch & Carlson's, `pchip`; the paper says
 "cubic Hermite" only), which does not overshoot: bounds that hold at the knots hold between them.
@@ -20,7 +21,9 @@ Symmetric tensors are 6-vectors in the order 11, 22, 33, 12, 23, 13 with tensor 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
+from zipfile import BadZipFile
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator, PPoly
@@ -248,8 +251,51 @@ class ImpactSampler:
         return interpolant(knots, scale * values, smooth=True)
 
 
-Sampler = PaperSampler | ImpactSampler
-SAMPLERS: dict[str, type[PaperSampler] | type[ImpactSampler]] = {s.name: s for s in (PaperSampler, ImpactSampler)}
+@dataclass(frozen=True)
+class Histories:
+    """n strain histories at f instants each: times (n, f) s from 0, stretches U (n, f, 6) from I."""
+
+    times: np.ndarray
+    U: np.ndarray
+
+
+@cache
+def load_histories(path: str) -> Histories:
+    """A file of learning.histories. Raises StrainPathError where it is none."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = Histories(file["times"].astype(float), file["U"].astype(float))
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else repr(error)
+        raise StrainPathError(f"histories '{path}' ({reason}): learning.histories makes them from runs") from None
+    if found.U.shape != (*found.times.shape, 6) or not np.allclose(found.U[:, 0], IDENTITY, atol=1e-5):
+        raise StrainPathError(f"histories '{path}' do not begin undeformed: learning.histories makes them from runs")
+    return found
+
+
+@dataclass(frozen=True)
+class RecordedSampler:
+    """What a random element of the runs in the file `histories` went through, by pchip between their frames.
+
+    Half of the paths are whole, half end early, anywhere after `shortest` of the time.
+    """
+
+    histories: str = ""
+    shortest: float = 0.2
+    grid: str = "mixed"
+    name: ClassVar[str] = "recorded"
+
+    def draw(self, rng: np.random.Generator, steps: int) -> StrainPath:
+        """A path of `steps` recorded steps. Raises StrainPathError where the file cannot be read."""
+        known = load_histories(self.histories)
+        k = int(rng.integers(len(known.times)))
+        share = 1.0 if rng.random() < 0.5 else rng.uniform(self.shortest, 1.0)
+        times = time_grid(rng, share * known.times[k, -1], steps, self.grid)
+        return StrainPath("recorded", times, PchipInterpolator(known.times[k], known.U[k]))
+
+
+Sampler = PaperSampler | ImpactSampler | RecordedSampler
+SAMPLERS: dict[str, type[Sampler]] = {s.name: s for s in (PaperSampler, ImpactSampler, RecordedSampler)}
 BY_NAME = SAMPLERS | {PlaneSampler.name: PlaneSampler}  # also those that only a kind of unit cell draws from
 
 

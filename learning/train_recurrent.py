@@ -8,7 +8,7 @@ rises over the first 200 iterations and falls along a cosine; resumed with fewer
 import argparse
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,10 @@ class Paths:
         end = None if steps is None else steps + 1
         return Paths(self.dt[:steps, rows], self.U[:end, :, rows], self.J[:end, rows], self.S[:end, :, rows])
 
+    def and_also(self, other: "Paths") -> "Paths":
+        """These paths and others of as many steps."""
+        return Paths(*(torch.cat([getattr(p, f.name) for p in (self, other)], -1) for f in fields(self)))
+
     def parts(self) -> list["Paths"]:
         """All paths, CHUNK at a time."""
         return [self.chosen(slice(a, a + CHUNK)) for a in range(0, len(self), CHUNK)]
@@ -69,7 +73,7 @@ def load_paths(options: argparse.Namespace, folder: str, count: int | None = Non
     arrays = (np.diff(data.time[:count], axis=1).T, np.moveaxis(U, 0, 2), J.T, np.moveaxis(stress, 0, 2))
     paths = Paths(*(torch.tensor(a, dtype=torch.float32, device=options.device) for a in arrays))
     elastic = {key: values[key] for key in ("shear_modulus", "lambda_e", "density")}
-    return paths, {"elastic": elastic, "manifest": data.manifest}
+    return paths, {"elastic": elastic, "manifest": data.manifest, "also": []}
 
 
 def relative_error(P: Tensor, S: Tensor, floor: float = 0.0) -> Tensor:
@@ -118,6 +122,7 @@ class RecurrentTraining(Training):
         parser.add_argument("--batch", type=int, default=128, help="paths in a step; multiples of 128 use all lanes")
         parser.add_argument("--learning-rate", type=positive, default=1e-2, help="its largest value")
         parser.add_argument("--isotropic", action="store_true", help="no texture of its own: the isotropic limit")
+        parser.add_argument("--also", nargs="+", default=[], metavar="FOLDER", help="more data sets, mixed in")
         parser.add_argument("--begin-with", metavar="FILE.npz", help="artefact of the same sizes to begin with")
 
     @classmethod
@@ -126,6 +131,12 @@ class RecurrentTraining(Training):
             if getattr(options, name) < 1:
                 raise OptionError(f"--{name} {getattr(options, name)} must be at least 1")
         paths, source = load_paths(options, options.data, options.paths)
+        for folder in options.also:
+            more, other = load_paths(options, folder)
+            if other["manifest"]["material"] != source["manifest"]["material"] or len(more.dt) != len(paths.dt):
+                raise OptionError(f"--also {folder}: another material, or other steps to a path, than {options.data}")
+            paths = paths.and_also(more)
+            source["also"].append(other["manifest"])
         test = load_paths(options, options.test)[0] if options.test else None
         return cls(options, paths, test, source)
 
@@ -171,7 +182,7 @@ class RecurrentTraining(Training):
         return {
             "material": manifest["material"],
             "elastic": self.source["elastic"],
-            "training": {"paths": len(paths), "steps": len(paths.dt), **self.cost(manifest)},
+            "training": {"paths": len(paths), "steps": len(paths.dt), **self.cost(manifest, self.source["also"])},
             "errors": errors,
             "envelope": {key: max(float(x[key].max()) for x in extents) for key in extents[0]},
         }

@@ -10,7 +10,7 @@ import sys
 import time
 import tomllib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -190,11 +190,16 @@ class Training(ABC):
         }
         return save_artefact(options.output, self.kind, provenance | dict(self.header()), self.arrays())
 
-    def cost(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        """What the training took, and the manifest of its data."""
+    def cost(self, manifest: Mapping[str, Any], also: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+        """What the training took, and the manifest of its data; the first set's has the paths and seconds of all."""
         options = self.options
+        data, *more = ({k: v for k, v in found.items() if k != "material"} for found in (manifest, *also))
+        if more:
+            seconds = [d.get("throughput", {}).get("processor_seconds") for d in (data, *more)]
+            data["paths"] = sum(d["paths"] for d in (data, *more))
+            data["throughput"] = {} if None in seconds else {"processor_seconds": sum(seconds)}
         return {
             "iterations": self.iteration, "batch": options.batch, "seed": options.seed,
             "seconds": round(self.seconds, 1), "isotropic": options.isotropic, "device": options.device,
-            "data": {k: v for k, v in manifest.items() if k != "material"},
+            "data": data, "also": more,
         }  # fmt: skip

@@ -1,0 +1,98 @@
+"""Strain histories of the elements of finished runs: to learn, or to be judged, where the law is used.
+
+A history is the right stretch U = (F^T F)^(1/2) of an element at the frames of its run, F the volume average that the
+solver's one-point element takes. A law's answer to F = R U is its answer to U, turned; so U says it all. From each run
+are taken as many elements as wanted, drawn with a chance proportional to the largest equivalent strain that they saw.
+
+    python -m cases.taylor_anvil --velocity 250 --frames 200 --output runs/rod
+    python -m learning.histories runs/rod --output rod.npz
+    python -m learning.generate --sampler recorded --histories rod.npz --output data/rod
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import meshio
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from cases.options import OptionError, command_parser, user_errors
+from cases.run_folder import open_run
+from constitutive.tensor import square_root
+from fem.hex8 import mean_gradient
+from learning.generate import count, natural
+from learning.strain_paths import equivalent_strain
+
+INSTANTS = 201  # that a history is kept at, evenly spread: between frames by pchip
+FEWEST = 10  # frames to speak of a history
+NEGLIGIBLE = 1e-4  # equivalent strain below which an element's history is none
+
+
+def read_stretches(run: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Times (f,) in s and stretches U (m, f, 6) of all m elements at the frames of a run. Raises RunError, OSError."""
+    frames = open_run(run).frames
+    first = meshio.read(run / frames[0][1])
+    hexes = first.cells[0].data
+    start = first.points - first.point_data["displacement"]
+    B, _ = mean_gradient(start[hexes])
+    U = []
+    for _, file in frames:
+        x = meshio.read(run / file).points
+        F = np.einsum("mai,maj->mij", x[hexes], B)
+        U.append(square_root(F.swapaxes(1, 2) @ F))
+    return np.array([time for time, _ in frames]), np.stack(U, axis=1)
+
+
+def drawn(U: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Up to `count` of the histories U (m, f, 6): those that strained most have the best chance, none comes twice."""
+    strain = equivalent_strain(U).max(axis=1)
+    strained = np.flatnonzero(strain > NEGLIGIBLE)
+    chance = strain[strained] / strain[strained].sum()
+    return np.sort(rng.choice(strained, min(count, len(strained)), replace=False, p=chance))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    made = command_parser(
+        "histories", __doc__, "python -m learning.histories runs/rod runs/plate --output histories.npz", "learning"
+    )
+    made.add_argument("runs", nargs="+", metavar="RUN", help="run folders, best made with --frames 200")
+    made.add_argument("--elements", type=count, default=500, help="elements to take from each run")
+    made.add_argument("--seed", type=natural, default=1, help="of the choice of elements")
+    made.add_argument("--output", required=True, metavar="FILE.npz", help="file to write")
+    made.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    made.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    return made
+
+
+@user_errors
+def main(arguments: list[str] | None = None) -> None:
+    """Write the histories."""
+    options = parser().parse_args(arguments)
+    path = Path(options.output)
+    if path.suffix != ".npz":
+        raise OptionError(f"--output {path}: the name must end in .npz")
+    if path.exists() and not options.overwrite:
+        raise OptionError(f"{path} exists: name another --output, or add --overwrite to replace it")
+    rng = np.random.default_rng(options.seed)
+    times: list[np.ndarray] = []
+    U: list[np.ndarray] = []
+    for run in options.runs:
+        frames, stretches = read_stretches(Path(run))
+        if len(frames) < FEWEST:
+            raise OptionError(f"{run} has {len(frames)} frames, too few for a history: run it with --frames 200")
+        chosen = stretches[drawn(stretches, options.elements, rng)]
+        t = np.linspace(0.0, frames[-1], INSTANTS)
+        times.append(np.tile(t, (len(chosen), 1)))
+        U.append(PchipInterpolator(frames, chosen, axis=1)(t).astype(np.float32))
+        if not options.quiet:
+            strain = equivalent_strain(chosen).max(axis=1)
+            print(f"{run}: {len(chosen)} of {len(stretches)} elements, strained to {strain.max():.3g}", file=sys.stderr)
+    np.savez_compressed(path, times=np.concatenate(times), U=np.concatenate(U), runs=np.array(options.runs))
+    if not options.quiet:
+        print(f"{sum(len(u) for u in U)} histories at {INSTANTS} instants in {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Strain histories of a run's elements: what the run itself says of them, and paths and data sets made of them."""
+
+import meshio
+import numpy as np
+import pytest
+
+from cases import taylor_anvil
+from constitutive.tensor import full
+from learning import generate, histories
+from learning.dataset import load
+from learning.strain_paths import RecordedSampler, load_histories, path
+
+FRAMES = 12
+RUN = ["--law", "johnson_cook", "--elements-across", "4", "--symmetry", "quarter", "--no-picture", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "rod"
+    taylor_anvil.main([*RUN, "--threads", "1", "--frames", str(FRAMES), "--output", str(folder)])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recorded(run):
+    file = run.with_name("rod.npz")
+    histories.main([str(run), "--elements", "20", "--output", str(file), "--quiet"])
+    return file
+
+
+def test_stretches_are_those_of_the_run(run):
+    times, U = histories.read_stretches(run)
+    last = meshio.read(run / "fields" / f"frame_{FRAMES:04d}.vtu")
+    C = full(U[:, -1]) @ full(U[:, -1])
+    J = np.linalg.det(full(U[:, -1]))
+    e_d = 0.5 * np.linalg.norm(C / np.cbrt(J * J)[:, None, None] - np.eye(3), axis=(1, 2))
+    assert len(times) == FRAMES + 1 and times[-1] == pytest.approx(1e-6)
+    np.testing.assert_allclose(e_d, last.cell_data["deviatoric_strain"][0].ravel(), atol=2e-6)
+    assert e_d.max() > 0.05
+
+
+def test_the_most_strained_elements_have_the_best_chance(run, recorded):
+    _, U = histories.read_stretches(run)
+    found = load_histories(str(recorded))
+    strain = histories.equivalent_strain
+    assert found.U.shape == (20, histories.INSTANTS, 6)
+    assert strain(found.U).max(axis=1).mean() > 1.5 * strain(U).max(axis=1).mean()
+    assert strain(found.U).max(axis=1).min() > histories.NEGLIGIBLE
+
+
+def test_paths_follow_the_recorded_frames(recorded):
+    found = load_histories(str(recorded))
+    whole = 0
+    for index in range(20):
+        drawn = path(RecordedSampler(str(recorded), grid="equal"), seed=3, index=index, steps=50)
+        ends = drawn.times[-1] / found.times[0, -1]
+        assert 0.2 <= ends <= 1.0
+        whole += ends == 1.0
+        distance = np.abs(found.U - drawn.U(found.times[0])).max(axis=(1, 2))
+        assert distance.min() < 1e-12
+    assert 4 <= whole <= 16
+
+
+def test_a_data_set_of_them(recorded, tmp_path):
+    common = ["--law", "taylor", "--set", "grains=4", "--paths", "4", "--steps", "20", "--workers", "1", "--quiet"]
+    command = [*common, "--sampler", "recorded", "--histories", str(recorded), "--output", str(tmp_path)]
+    generate.main(command)
+    generate.main(command)  # goes on where nothing is left to do
+    data = load(tmp_path)
+    assert data.manifest["sampler"] == {"name": "recorded", "histories": str(recorded), "shortest": 0.2,
+                                        "grid": "mixed"}  # fmt: skip
+    assert np.abs(data.stress).max() > 1e7
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--sampler", "recorded"], "belong together"),
+        (["--histories", "FILE"], "belong together"),
+        (["--sampler", "recorded", "--histories", "none.npz"], "no such file"),
+        (["--sampler", "recorded", "--histories", "FILE", "--strain", "1"], "--strain is no option"),
+    ],
+)
+def test_mistakes_have_one_line(recorded, tmp_path, capsys, options, message):
+    options = [str(recorded) if option == "FILE" else option for option in options]
+    with pytest.raises(SystemExit):
+        generate.main([*options, "--output", str(tmp_path / "set")])
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_nothing_is_overwritten(run, recorded, capsys):
+    before = recorded.read_bytes()
+    with pytest.raises(SystemExit):
+        histories.main([str(run), "--output", str(recorded)])
+    assert "--overwrite" in capsys.readouterr().err
+    assert recorded.read_bytes() == before
