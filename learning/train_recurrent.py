@@ -120,7 +120,7 @@ class RecurrentTraining(Training):
         parser.add_argument("--width", type=int, default=64, help="units in each of two layers")
         parser.add_argument("--iterations", type=int, default=20000, help="steps of the optimiser")
         parser.add_argument("--batch", type=int, default=128, help="paths in a step; multiples of 128 use all lanes")
-        parser.add_argument("--learning-rate", type=positive, default=1e-2, help="its largest value")
+        parser.add_argument("--learning-rate", type=positive, default=5e-3, help="its largest value")
         parser.add_argument("--isotropic", action="store_true", help="no texture of its own: the isotropic limit")
         parser.add_argument("--also", nargs="+", default=[], metavar="FOLDER", help="more data sets, mixed in")
         parser.add_argument("--begin-with", metavar="FILE.npz", help="artefact of the same sizes to begin with")

@@ -127,6 +127,27 @@ def test_extent_is_that_of_the_law(artefact, data, material):
     assert history.state[0, law.state_slice("equivalent_plastic_strain")][0] == pytest.approx(p, rel=1e-3)
 
 
+def test_several_sets_are_mixed(data, tmp_path, capsys):
+    """The artefact counts the paths and seconds of all; a set of another material is refused."""
+    header = load_artefact(
+        run(data, tmp_path / "law.npz", "--iterations", "2", "--also", str(data)), "recurrent"
+    ).header
+    once, training = dataset.load(data).manifest, header["training"]
+    assert training["paths"] == training["data"]["paths"] == 16
+    assert training["data"]["throughput"]["processor_seconds"] == pytest.approx(
+        2.0 * once["throughput"]["processor_seconds"]
+    )
+    assert training["also"][0]["seed"] == once["seed"]
+    other = tmp_path / "other"
+    generate.main(
+        ["--law", "taylor", "--material", "magnesium_liu2022", "--set", "grains=2", "--paths", "2", "--steps", "24",
+         "--strain", "0.3", "--workers", "1", "--output", str(other), "--quiet"]
+    )  # fmt: skip
+    with pytest.raises(SystemExit):
+        run(data, tmp_path / "none.npz", "--also", str(other))
+    assert "another material" in capsys.readouterr().err
+
+
 def test_a_training_begins_with_another_s_weights(data, artefact, tmp_path):
     options = ["--begin-with", str(artefact), "--learning-rate", "1e-12", "--iterations", "1"]
     other = load_artefact(run(data, tmp_path / "law.npz", *options), "recurrent")
