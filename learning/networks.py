@@ -5,7 +5,7 @@ torch. On a CPU whole paths run through the derived kernels of learning/rollout.
 the very same point functions, and differentiates them. Tests hold the two, and the law, to the same numbers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -105,7 +105,8 @@ class InternalVariableNetwork(nn.Module):
         """Largest elastic strain |e|, shape |3 N^T N / tr - I| and plastic strain p along each path, each (n,)."""
         p = torch.zeros_like(dt[0])
         elastic, shape = torch.zeros_like(p), torch.zeros_like(p)
-        for flows in self._steps(U, dt):
+        on_cpu = U.device.type == "cpu"
+        for flows in _flows_on_cpu(self.sizes, U, dt, self.parameters_in_order()) if on_cpu else self._steps(U, dt):
             N, stress = flows[:9].reshape(3, 3, -1), flows[17:23]
             M = torch.einsum("kin,kjn->ijn", N, N)
             M = 3.0 * M / M.diagonal(dim1=0, dim2=1).sum(-1) - torch.eye(3, device=N.device)[..., None]
@@ -190,7 +191,7 @@ class _Rollout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, sizes: Sizes, U: Tensor, dt: Tensor, *parameters: Tensor) -> Tensor:
         passes = rollout.passes(sizes)
-        arrays = tuple(np.ascontiguousarray(p.detach().numpy(), np.float32) for p in parameters)
+        arrays = _arrays(parameters)
         ctx.sizes, ctx.arrays, ctx.buffers, ctx.paths = sizes, arrays, [], dt.shape[1]
         stresses = []
         for block in _blocks(dt.shape[1]):
@@ -214,6 +215,22 @@ class _Rollout(torch.autograd.Function):
             passes.backward(buffers, work, wanted, ctx.arrays, gradients)
             _BUFFERS.give(buffers)
         return (None, None, None, *(torch.from_numpy(g) for g in gradients))
+
+
+def _flows_on_cpu(sizes: Sizes, U: Tensor, dt: Tensor, parameters: list[Tensor]) -> Tensor:
+    """What `rollout.flows` gives in each step, (m, 23, n), by the derived kernels."""
+    passes, arrays = rollout.passes(sizes), _arrays(parameters)
+    at, flows = passes.layout, np.empty((len(dt), 23, dt.shape[1]), np.float32)
+    buffers = _BUFFERS.take(len(dt), at.rows)
+    for block in _blocks(dt.shape[1]):
+        passes.forward(buffers, _lanes(U, block), _lanes(dt, block), arrays)
+        flows[..., block.start : block.stop] = buffers[: len(dt), at.new : at.stress + 6, : len(block)]
+    _BUFFERS.give(buffers)
+    return torch.from_numpy(flows)
+
+
+def _arrays(parameters: Iterable[Tensor]) -> tuple[np.ndarray, ...]:
+    return tuple(np.ascontiguousarray(p.detach().numpy(), np.float32) for p in parameters)
 
 
 def _blocks(paths: int) -> list[range]:

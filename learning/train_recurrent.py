@@ -114,10 +114,10 @@ class RecurrentTraining(Training):
 
     @staticmethod
     def add_options(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--tensors", type=int, default=16, help="deviators that the material remembers by")
-        parser.add_argument("--scalars", type=int, default=8, help="scalars that the material remembers by")
-        parser.add_argument("--channels", type=int, default=32, help="mixtures of deviators")
-        parser.add_argument("--width", type=int, default=64, help="units in each of two layers")
+        parser.add_argument("--tensors", type=int, default=12, help="deviators that the material remembers by")
+        parser.add_argument("--scalars", type=int, default=6, help="scalars that the material remembers by")
+        parser.add_argument("--channels", type=int, default=24, help="mixtures of deviators")
+        parser.add_argument("--width", type=int, default=48, help="units in each of two layers")
         parser.add_argument("--iterations", type=int, default=20000, help="steps of the optimiser")
         parser.add_argument("--batch", type=int, default=128, help="paths in a step; multiples of 128 use all lanes")
         parser.add_argument("--learning-rate", type=positive, default=5e-3, help="its largest value")
@@ -175,7 +175,7 @@ class RecurrentTraining(Training):
 
     def header(self) -> dict[str, Any]:
         paths, manifest = self.paths, self.source["manifest"]
-        extents = [self.network.extent(p.U, p.dt) for p in paths.parts()[:4]]
+        extents = [self.network.extent(p.U, p.dt) for p in paths.parts()]
         errors = {"train": summary(evaluate(self.network, paths.chosen(slice(500))))}
         if self.test is not None:
             errors["test"] = summary(evaluate(self.network, self.test))
