@@ -176,6 +176,10 @@ class RecurrentTraining(Training):
     def header(self) -> dict[str, Any]:
         paths, manifest = self.paths, self.source["manifest"]
         extents = [self.network.extent(p.U, p.dt) for p in paths.parts()]
+        envelope = {key: max(float(x[key].max()) for x in extents) for key in extents[0]}
+        envelope["elastic_strain"] = float(
+            norm_squared(paths.S).sqrt().max()
+        )  # the fine scale's: the law may overshoot
         errors = {"train": summary(evaluate(self.network, paths.chosen(slice(500))))}
         if self.test is not None:
             errors["test"] = summary(evaluate(self.network, self.test))
@@ -184,7 +188,7 @@ class RecurrentTraining(Training):
             "elastic": self.source["elastic"],
             "training": {"paths": len(paths), "steps": len(paths.dt), **self.cost(manifest, self.source["also"])},
             "errors": errors,
-            "envelope": {key: max(float(x[key].max()) for x in extents) for key in extents[0]},
+            "envelope": envelope,
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
