@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from learning import study_paths
 from learning.dataset import DataSet
-from learning.study_report import main_models
+from learning.study_findings import main_models
 
 TRUTH: dict[str, Any] = {"color": "black", "lw": 1.6}
 NETWORKS: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -54,7 +54,7 @@ def draw_curves(axes: Axes, result: Mapping[str, Any]) -> None:
 
 
 def draw_sample(axes: Axes, title: str, data: DataSet, net: np.ndarray, recurrent: np.ndarray) -> None:
-    """The deviator's components 11 and 12 of the first path: fine scale and networks."""
+    """Stress 11 and 12 of the first path: fine scale and networks."""
     for c, label in ((0, "11"), (3, "12")):
         for values, style in ((data.stress[0], TRUTH), (net[0], NETWORKS[0][2]), (recurrent[0], NETWORKS[1][2])):
             axes.plot(data.time[0], 1e-9 * np.asarray(values)[:, c], **style)
