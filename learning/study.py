@@ -48,18 +48,18 @@ SETS: dict[str, tuple[str, ...]] = {
     "taylor_fixed": (*TAYLOR, "--fixed-intervals"),
     "taylor_large": (*TAYLOR, "--strain", LARGE),
 }
-MAIN = ("random", "fixed", "taylor_random")  # sets of all `train` paths
-NESTED = ("random", "taylor_random")  # trained on parts of them as well
+MAIN = ("random", "taylor_random")  # sets of all `train` paths; networks are trained on parts of them as well
 U_MAX = 0.15
 FINE_STEPS, STRIDES = 1000, (20, 10, 5, 4, 2, 1)  # the set of the test of resolution: 50 to 1000 steps
 TRAIN_SEED, TEST_SEED = "1", "2"
+NETWORKS = {"pca_net": "random", "cut": "cut", "recurrent": "recurrent"}  # by the names of their models, with _paths
 
 
 @dataclass(frozen=True)
 class Scale:
     """Sizes of a study; networks as in learning.train.
 
-    `train` paths of the main sets, one in `share` of them for the others, and `test` to judge each.
+    `train` paths of the main sets, one in `share` (2, 4 or 8) for most others, and `test` to judge each.
     """
 
     points: int
@@ -93,8 +93,8 @@ SCALES = {
 
 
 def paths_of(name: str, scale: Scale) -> int:
-    """How many there are in a set to train on."""
-    return scale.train if name in MAIN else scale.others
+    """How many there are in a set to train on; fixed intervals are compared with random ones at half of the paths."""
+    return scale.train if name in MAIN else scale.train // 2 if name == "fixed" else scale.others
 
 
 def make_sets(folder: Path, scale: Scale, workers: int, quiet: bool) -> None:
@@ -138,7 +138,7 @@ def models(scale: Scale) -> list[Model]:
     return [
         *(pca(f"random_{n}", "random", n, most, "--whole") for n in sizes),
         *(pca(f"random_{m}_modes", "random", scale.train, m, "--whole") for m in scale.modes[:-1]),
-        *(pca(name, name, paths_of(name, scale), most, "--whole") for name in SETS if name not in NESTED),
+        *(pca(name, name, paths_of(name, scale), most, "--whole") for name in SETS if name not in MAIN),
         *(pca(f"taylor_random_{n}", "taylor_random", n, most, "--whole") for n in (few, scale.train)),
         *(pca(f"cut_{n}", "random", n, most) for n in (few, scale.train)),
         *(recurrent(f"recurrent_{n}", "random", n) for n in (few, scale.train)),
@@ -152,11 +152,12 @@ def _arguments(options: Mapping[str, Any]) -> tuple[str, ...]:
 def table_rows(folder: Path, scale: Scale, made: Mapping[str, Training]) -> list[dict[str, Any]]:
     """The cases of the table: a network, the set it is tested on, and the errors."""
     few, most = scale.others, scale.modes[-1]
-    plane, space = f"random_{few}", f"taylor_random_{few}"
+    half, plane, space = f"random_{scale.train // 2}", f"random_{few}", f"taylor_random_{few}"
     tests = {
-        f"random_{scale.train}": ("random_test", "fixed_test", "large_test"), "fixed": ("fixed_test", "random_test"),
+        f"random_{scale.train}": ("random_test", "fixed_test", "large_test"),
+        plane: ("random_test",), half: ("random_test", "fixed_test"), "fixed": ("fixed_test", "random_test"),
         **{f"random_{m}_modes": ("random_test",) for m in scale.modes[:-1]},
-        plane: ("random_test",), "large": ("large_test",), "rate": ("rate_test",),
+        "large": ("large_test",), "rate": ("rate_test",),
         space: ("taylor_random_test", "taylor_fixed_test"), "taylor_fixed": ("taylor_fixed_test", "taylor_random_test"),
         "taylor_large": ("taylor_large_test",), f"taylor_random_{scale.train}": ("taylor_random_test",),
         f"cut_{few}": ("random_test",), f"cut_{scale.train}": ("random_test", "fixed_test", "large_test"),
@@ -177,7 +178,7 @@ def table_rows(folder: Path, scale: Scale, made: Mapping[str, Training]) -> list
 def resolution(folder: Path, scale: Scale, made: Mapping[str, Training]) -> list[dict[str, Any]]:
     """Errors on the fine set, taken at every so many of its steps."""
     fine = dataset.load(folder / "random_fine")
-    names = [f"random_{m}_modes" for m in scale.modes[:-1]] + [f"{k}_{scale.train}" for k in ("random", "recurrent")]
+    names = [f"random_{m}_modes" for m in scale.modes[:-1]] + [f"{k}_{scale.train}" for k in NETWORKS.values()]
     return [
         {"steps": FINE_STEPS // every, "errors": {name: errors(made[name], fine, every) for name in names}}
         for every in STRIDES
@@ -185,7 +186,7 @@ def resolution(folder: Path, scale: Scale, made: Mapping[str, Training]) -> list
 
 
 def answers(folder: Path, scale: Scale, made: Mapping[str, Training]) -> dict[str, np.ndarray]:
-    """Stress of the fine scales (kept in answers.npz) and of both networks on the paper's particular paths."""
+    """Stress of the fine scales (kept in answers.npz) and of the networks on the paper's particular paths."""
     t = np.linspace(0.0, 1.0, scale.steps + 1)
     groups = {
         "common": np.array(list(study_paths.common_paths(t).values())),
@@ -208,8 +209,8 @@ def answers(folder: Path, scale: Scale, made: Mapping[str, Training]) -> dict[st
         result: dict[str, np.ndarray] = dict(stored)
     for name, U in groups.items():
         times = np.broadcast_to(t, (len(U), len(t)))
-        for kind, model in (("pca_net", f"random_{scale.train}"), ("recurrent", f"recurrent_{scale.train}")):
-            result[f"{name}_{kind}"] = predict(made[model], times, U)
+        for kind, model in NETWORKS.items():
+            result[f"{name}_{kind}"] = predict(made[f"{model}_{scale.train}"], times, U)
         result[f"{name}_U"] = U
     times = np.broadcast_to(1e-6 * t, (len(tension), len(t)))
     result["tension_pca_net"] = predict(made[f"taylor_random_{scale.train}"], times, tension)
@@ -220,7 +221,7 @@ def checks(found: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Numbers on causality and isotropy, and errors on the paper's particular paths, from `answers`; stress in Pa."""
     result: dict[str, Any] = {}
     t = found["t"]
-    for kind in ("pca_net", "recurrent"):
+    for kind in NETWORKS:
         wrong = np.linalg.norm(found[f"common_{kind}"] - found["common"], axis=(1, 2))
         sizes = np.linalg.norm(found["common"], axis=(1, 2))
         result[f"common_{kind}"] = dict(zip(study_paths.common_paths(t), (wrong / sizes).tolist(), strict=True))
@@ -263,8 +264,7 @@ def sets(folder: Path) -> dict[str, dict[str, Any]]:
         made["stress"] = float(root_mean_square(data.time, data.stress.astype(float)).mean())
         if RESIDUAL in data.scalars:
             made["residual"] = float(data.scalars[RESIDUAL].max())
-            cost = data.manifest["throughput"]["processor_seconds_per_step"]
-            made["pixel_steps_per_second"] = data.manifest["points"] ** 2 / cost
+            made["pixel_steps_per_second"] = data.manifest["throughput"]["pixel_steps_per_processor_second"]
         found[name] = made
     return found
 
@@ -287,9 +287,10 @@ def study(folder: Path, name: str, workers: int, quiet: bool) -> dict[str, Any]:
         "taylor": taylor(folder, scale, quiet),
         "sets": sets(folder),
     }
-    samples = {key: (data, predict(made[f"random_{scale.train}"], data.time[:1], data.U[:1]),
-                     predict(made[f"recurrent_{scale.train}"], data.time[:1], data.U[:1]))
-               for key, data in (("train", train), ("test", test))}  # fmt: skip
+    samples = {
+        key: (data, {k: predict(made[f"{m}_{scale.train}"], data.time[:1], data.U[:1]) for k, m in NETWORKS.items()})
+        for key, data in (("train", train), ("test", test))
+    }
     (folder / "study.json").write_text(json.dumps(result, indent=2) + "\n")
     (folder / "study.md").write_text(markdown(result))
     draw_all(folder, result, found, samples)

@@ -20,6 +20,7 @@ PAPER = {
     "causality": "The paper (figure 2): identical stress as long as the paths are.",
     "isotropy": "The paper (figure 3): stresses in 12 directions almost identical.",
 }
+NAMES = {"pca_net": "PCA-Net", "cut": "PCA-Net (cut)", "recurrent": "recurrent"}
 FLOOR = (
     "The floor by operations is about 6000 a pixel-step at 64 x 64 and 1000 steps: 2 evaluations of the crystal law "
     "(three rates of two slip systems each, 1250 operations) and 13 conjugate-gradient iterations (two transforms "
@@ -143,10 +144,10 @@ def paths_table(result: Mapping[str, Any]) -> list[str]:
     """Errors on the paper's particular paths."""
     checks = result["checks"]
     rows = [
-        [name, f"{1e-6 * size:.0f}", percent(checks["common_pca_net"][name]), percent(checks["common_recurrent"][name])]
+        [name, f"{1e-6 * size:.0f}", *(percent(checks[f"common_{kind}"][name]) for kind in NAMES)]
         for name, size in checks["common_stress"].items()
     ]
-    return table(["path", "stress, rms MPa", "PCA-Net", "recurrent"], rows)
+    return table(["path", "stress, rms MPa", *NAMES.values()], rows)
 
 
 def paths_lines(result: Mapping[str, Any]) -> list[str]:
@@ -162,12 +163,11 @@ def paths_lines(result: Mapping[str, Any]) -> list[str]:
 def check_lines(result: Mapping[str, Any]) -> list[str]:
     """Causality and isotropy in numbers."""
     checks = result["checks"]
-    rows = [
-        [name, percent(checks["causality_pca_net"][name]), percent(checks["causality_recurrent"][name])]
-        for name in ("diverging", "held")
-    ]
+    rows = [[name, *(percent(checks[f"causality_{kind}"][name]) for kind in NAMES)] for name in ("diverging", "held")]
     return [
-        *table(["five paths", "PCA-Net: apart before they part", "recurrent"], rows),
+        "How far stresses are apart before their paths part, of the largest stress:",
+        "",
+        *table(["five paths", *NAMES.values()], rows),
         "",
         f"Twelve directions of tension, standard deviation of the axial stress over its largest mean: Taylor's 128 "
         f"grains {percent(checks['isotropy_tension'])} %, PCA-Net {percent(checks['isotropy_tension_pca_net'])} %; "
@@ -181,7 +181,7 @@ def cases_table(result: Mapping[str, Any]) -> list[str]:
     for case, row in enumerate(result["table"], 1):
         scale, walk = ("3DTaylor", row["train"][7:]) if row["train"].startswith("taylor") else ("2DFFT", row["train"])
         test = row["test"].removesuffix("_test").removeprefix("taylor_")
-        kind = "recurrent" if row["kind"] != "pca_net" else "PCA-Net" + " (cut)" * row["model"].startswith("cut")
+        kind = next((name for start, name in NAMES.items() if row["model"].startswith(start)), NAMES["pca_net"])
         rows.append([str(case), scale, kind, walk, test, str(row["paths"]), number(row["modes"]),
                      percent(row["total"]), percent(row["deviatoric"])])  # fmt: skip
     head = ["case", "fine scale", "network", "trained on", "tested on", "paths", "modes", "total", "deviatoric"]

@@ -47,21 +47,15 @@ def test_all_of_the_study_is_there(folder):
     assert all(np.isfinite(x) for x in numbers(result))
     assert [row["steps"] for row in result["resolution"]] == [8, 40]
     assert set(result["models"]) == {
-        *(f"random_{n}" for n in (1, 2, 4, 8)), "random_2_modes", "fixed", "large", "rate", "taylor_random_4",
-        "taylor_random_8", "taylor_fixed", "taylor_large", "recurrent_4", "recurrent_8",
+        *(f"random_{n}" for n in (1, 2, 4, 8)), "random_2_modes", "fixed", "large", "rate", "taylor_fixed",
+        "taylor_large", *(f"{kind}_{n}" for kind in ("taylor_random", "cut", "recurrent") for n in (4, 8)),
     }  # fmt: skip
     pairs = {(row["model"], row["test"]) for row in result["table"]}
-    crossed = {
-        ("random_4", "random_test"),
-        ("random_4", "fixed_test"),
-        ("fixed", "fixed_test"),
-        ("fixed", "random_test"),
-    }
-    assert crossed <= pairs
-    assert {f"taylor_{'_'.join(model.split('_')[:1])}" for model in ("random", "fixed", "large")} <= {
-        row["train"] for row in result["table"]
-    }
+    assert {(m, f"{t}_test") for m in ("random_4", "fixed") for t in ("random", "fixed")} <= pairs
+    assert {(f"taylor_{m}", f"taylor_{t}_test") for m, t in (("random_4", "fixed"), ("fixed", "random"))} <= pairs
     assert {row["modes"] for row in result["table"] if row["kind"] == "pca_net"} == {2, 4}
+    assert [result["sets"][name]["paths"] for name in ("random", "fixed", "large")] == [8, 4, 4]
+    assert 0.0 < max(made.get("residual", 0.0) for made in result["sets"].values()) <= 1e-4
     page = (folder / "study.md").read_text()
     for picture in ("figure1.png", "figure2.png", "figure3.png"):
         assert picture in page and (folder / picture).stat().st_size > 10_000
@@ -146,11 +140,13 @@ def test_checks_of_exact_networks_find_nothing():
     late = np.maximum(t - 0.5, 0.0)[None, :, None] * np.arange(1.0, 6.0)[:, None, None]
     found["diverging"] = 1.0 + late * np.ones(6)
     found["held"] = np.minimum(t, np.array(study.study_paths.STOPS)[:, None])[..., None] * np.ones(6)
-    found["tension"][..., 0] = 1.0
+    found["tension"][..., 0] = 1.0  # whatever the direction of tension
     for group in ("common", "diverging", "held"):
-        found |= {f"{group}_pca_net": found[group], f"{group}_recurrent": found[group]}
+        found |= {f"{group}_{kind}": found[group] for kind in study.NETWORKS}
     checks = study.checks(found)
-    for kind in ("pca_net", "recurrent"):
+    for kind in study.NETWORKS:
         assert max(checks[f"common_{kind}"].values()) == 0.0
         assert checks[f"causality_{kind}"] == {"diverging": 0.0, "held": 0.0}
+    assert list(checks["common_stress"].values()) == pytest.approx([3.0, 3.0, 3.0])  # of nine components
+    assert checks["isotropy_tension"] > 0.1
     assert replace(TINY, train=80, share=4).others == 20
