@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from learning import study_paths
 from learning.dataset import DataSet
@@ -38,9 +39,18 @@ def draw_all(
     for k, name in enumerate(study_paths.common_paths(found["t"])):
         draw_stresses(axes[2, k], found, "common", k, name)
     axes[2, 0].legend(fontsize="small")
-    figure.savefig(folder / "figure1.png", dpi=110)
+    figure.savefig(folder / "figure1.png", dpi=90)
     draw_causality(folder / "figure2.png", found)
     draw_isotropy(folder / "figure3.png", found)
+
+
+def in_per_cent(axes: Axes) -> None:
+    """A logarithmic axis of errors, and the legend."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.legend(fontsize="small")
 
 
 def draw_curves(axes: Axes, result: Mapping[str, Any]) -> None:
@@ -50,8 +60,8 @@ def draw_curves(axes: Axes, result: Mapping[str, Any]) -> None:
         epochs = [result["sizes"]["epochs"] * row["iteration"] / last for row in model["curve"]]
         error = [100.0 * row["test_whole_total"] for row in model["curve"]]
         axes.plot(epochs, error, "o-", ms=3, label=f"{model['paths']} paths")
-    axes.set(title="PCA-Net: test error, %", xlabel="epochs", yscale="log")
-    axes.legend(fontsize="small")
+    axes.set(title="PCA-Net: test error, %", xlabel="epochs")
+    in_per_cent(axes)
 
 
 def draw_sample(axes: Axes, title: str, data: DataSet, answers: Mapping[str, np.ndarray]) -> None:
@@ -78,8 +88,8 @@ def draw_resolution(axes: Axes, result: Mapping[str, Any]) -> None:
     for name in result["resolution"][0]["errors"]:
         error = [100.0 * row["errors"][name]["total"] for row in result["resolution"]]
         axes.plot(steps, error, "o-", ms=3, label=name.replace("_", " "))
-    axes.set(title="test error, %", xlabel="steps of a path", xscale="log", yscale="log")
-    axes.legend(fontsize="small")
+    axes.set(title="test error on the fine paths, %", xlabel="steps of a path", xscale="log")
+    in_per_cent(axes)
 
 
 def draw_reduction(axes: Axes, result: Mapping[str, Any]) -> None:
@@ -90,8 +100,8 @@ def draw_reduction(axes: Axes, result: Mapping[str, Any]) -> None:
     axes.plot(modes, [100.0 * next(r["total"] for r in full if r["modes"] == m) for m in modes], "o-", label="PCA-Net")
     reduction = result["reduction"]
     axes.plot([int(m) for m in reduction], [100.0 * e["total"] for e in reduction.values()], "s--", label="PCA alone")
-    axes.set(title="test error, %", xlabel="modes of a component", yscale="log")
-    axes.legend(fontsize="small")
+    axes.set(title="test error, %", xlabel="modes of a component")
+    in_per_cent(axes)
 
 
 def draw_stresses(axes: Axes, found: Mapping[str, np.ndarray], group: str, k: int, title: str) -> None:
@@ -112,7 +122,7 @@ def draw_causality(path: Path, found: Mapping[str, np.ndarray]) -> None:
                 axes.plot(found["t"], 1e-9 * found[group][k, :, 0], color=color, lw=0.8)
                 axes.plot(found["t"], 1e-9 * found[f"{group}_{kind}"][k, :, 0], color=color, ls="--")
             axes.set(title=f"{group} paths, {label} dashed: stress 11, GPa", xlabel="t, s")
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=90)
 
 
 def draw_isotropy(path: Path, found: Mapping[str, np.ndarray]) -> None:
@@ -124,4 +134,4 @@ def draw_isotropy(path: Path, found: Mapping[str, np.ndarray]) -> None:
         for values in study_paths.axial_stress(found[name], directions):
             axes.plot(study_paths.TENSION * found["t"], 1e-6 * values, lw=0.9)
         axes.set(title=f"{label}: axial stress, MPa", xlabel="log strain")
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=90)
