@@ -209,14 +209,14 @@ def cost_lines(result: Mapping[str, Any]) -> list[str]:
         [
             name, str(made["paths"]), str(made["steps"]), str(made["sampler"]),
             "; ".join(f"{cause}: {times}" for cause, times in made["law_failures"].items()) or "none",
-            f"{made['residual']:.6f}" if "residual" in made else "-",
+            f"{made['residual']:.6g}" if "residual" in made else "-",
             f"{1e6 / made['pixel_steps_per_second']:.3g}" if "residual" in made else "-",
         ]
         for name, made in found.items()
     ]  # fmt: skip
     head = ["set", "paths", "recorded steps", "walks out of bounds", "failures", "worst residual", "us a pixel-step"]
     return [
-        f"On all {number} plane paths and at each of their steps the residual of equilibrium is at most {worst:.6f} of "
+        f"On all {number} plane paths and at each of their steps the residual of equilibrium is at most {worst:.6g} of "
         "the mean stress.",
         "",
         *table(head, rows),
