@@ -20,8 +20,8 @@ def findings(result: Mapping[str, Any]) -> list[str]:
     def error(model: str, test: str = "random", norm: str = "total") -> str:
         return percent(rows[model, f"{test}_test"][norm])
 
-    def both(model: str) -> str:
-        return f"{error(model)} total, {error(model, norm='deviatoric')} deviatoric"
+    def norms(model: str) -> str:
+        return ", ".join(f"{error(model, norm=n)} {n.replace('_', ' ')}" for n in ("total", "deviatoric", "in_plane"))
 
     curve, steps = main_models(result), result["resolution"]
     by_paths = _listed(percent(model["curve"][-1]["test_whole_total"]) for model in curve)
@@ -35,9 +35,9 @@ def findings(result: Mapping[str, Any]) -> list[str]:
         ("fixed intervals do not", f"{error('fixed', 'fixed')} on fixed, {error('fixed')} on random ones"),
         ("larger strains need more paths", f"U_max 0.15: {error(few)}, 0.25: {error('large', 'large')}, at equal data"),
         ("no influence of the rate exponent", f"1/m = 2: {error(few)}, 1: {error('rate', 'rate')}, at equal data"),
-        (f"(PCA-Net, {sizes['train']} paths)", both(most)),
-        ("(the same, trained on cut paths as well)", both(f"cut_{sizes['train']}")),
-        ("(recurrent, the same paths)", both(f"recurrent_{sizes['train']}")),
+        (f"(PCA-Net, {sizes['train']} paths)", norms(most)),
+        ("(the same, trained on cut paths as well)", norms(f"cut_{sizes['train']}")),
+        ("(recurrent, the same paths)", norms(f"recurrent_{sizes['train']}")),
     ]
     return table(["the paper", "here"], lines)
 

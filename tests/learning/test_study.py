@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from learning import dataset, fine_scale, study  # noqa: E402
 from learning.errors import deviator  # noqa: E402
-from learning.study_models import in_other_times, reduction_errors  # noqa: E402
+from learning.study_models import in_other_times, in_plane, reduction_errors  # noqa: E402
 from learning.study_report import learning_curve  # noqa: E402
 from learning.training import Training  # noqa: E402
 
@@ -68,7 +68,7 @@ def test_errors_of_the_table_are_those_of_the_networks(folder):
     model = next(model for model in study.models(scale) if model.name == "random_8")
     data = dataset.load(folder / "fixed_test")
     stress, answer = data.stress.astype(float), study.predict(study.trained(folder, model, 1, True), data.time, data.U)
-    for norm, part in (("total", lambda s: s), ("deviatoric", deviator)):
+    for norm, part in (("total", lambda s: s), ("deviatoric", deviator), ("in_plane", in_plane)):
         wrong, size = ((part(s)[..., [0, 1, 2, 3, 3, 4, 4, 5, 5]] ** 2).sum(-1) for s in (answer - stress, stress))
         expected = np.sqrt(np.trapezoid(wrong, data.time, axis=1) / np.trapezoid(size, data.time, axis=1)).mean()
         assert row[norm] == pytest.approx(expected, rel=1e-9)
@@ -114,6 +114,14 @@ def test_functions_in_other_times():
     values = np.stack([grid * k for k in range(12)], axis=1).reshape(5, 2, 6).swapaxes(0, 1)
     expected = time[..., None] * np.arange(12).reshape(2, 1, 6)
     assert in_other_times(grid, values, time) == pytest.approx(expected)
+
+
+def test_the_deviator_in_the_plane_is_that_of_two_dimensions():
+    stress = np.random.default_rng(0).normal(size=6)
+    plane = np.array([[stress[0], stress[3]], [stress[3], stress[1]]])
+    expected = plane - 0.5 * np.trace(plane) * np.eye(2)
+    found = in_plane(stress)
+    assert found[[0, 3, 3, 1]] == pytest.approx(expected.ravel()) and not found[[2, 4, 5]].any()
 
 
 def test_a_power_law_is_carried_on():
