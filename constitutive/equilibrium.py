@@ -83,11 +83,11 @@ class Equilibrium:
         dS_ij/dH_kl (d * d, d * d, n), symmetric. Raises CellError.
         """
         C = F.T @ F
-        bulk = self.shear / 3.0 + 2.0 * self.lambda_e * np.linalg.det(C)
+        bulk, inverse = self.shear / 3.0 + 2.0 * self.lambda_e * np.linalg.det(C), np.linalg.inv(C)
         step, last, halvings = np.zeros_like(w), np.inf, 0
         for _ in range(MAX_ITERATIONS):
             try:
-                P, z, residual = self._unbalanced(F, C, bulk, w, respond)
+                P, z, residual = self._unbalanced(F, inverse, bulk, w, respond)
             except CellError:
                 if not step.any():
                     raise
@@ -104,27 +104,27 @@ class Equilibrium:
             if self.K is None or residual > ENOUGH * last:
                 self.K = tangent(self.H)
             last, halvings = residual, 0
-            step = self._newton_step(z, max(INNER * wanted, FORCING * residual), C, bulk)
+            step = self._newton_step(z, max(INNER * wanted, FORCING * residual), inverse, bulk)
             w += step
         raise CellError(f"no equilibrium within {MAX_ITERATIONS} iterations")
 
-    def _unbalanced(self, F, C, bulk, w, respond) -> tuple[np.ndarray, np.ndarray, float]:
+    def _unbalanced(self, F, inverse, bulk, w, respond) -> tuple[np.ndarray, np.ndarray, float]:
         """Mean P, Pa, the preconditioned nodal forces -A^-1 R, and the residual, Pa; leaves R and H = grad w."""
         d = self.grid.dimension
         gradient(w, self.H)
         S = respond(self.H)
         divergence(S[:d, :d], self.R)
-        z, residual = self.grid.correction(self.R, C, self.shear, bulk)
+        z, residual = self.grid.correction(self.R, inverse, self.shear, bulk)
         if not np.isfinite(residual):
             raise CellError("the stress is not finite")
         return np.linalg.solve(F.T, S.reshape(9, -1).mean(axis=1).reshape(3, 3)), z, residual
 
-    def _newton_step(self, z: np.ndarray, wanted: float, C: np.ndarray, bulk: float) -> np.ndarray:
+    def _newton_step(self, z: np.ndarray, wanted: float, inverse: np.ndarray, bulk: float) -> np.ndarray:
         """dw with K dw = -R but for a residual `wanted`, by conjugate gradients; z = -A^-1 R."""
         assert self.K is not None
-        r, d = -self.R, self.grid.dimension
+        r, d = self.R.copy(), self.grid.dimension  # r = R + K dw
         dw, p = np.zeros_like(r), z.copy()
-        rz = dot(r.ravel(), z.ravel())
+        power = -dot(r.ravel(), z.ravel())
         for _ in range(MAX_CONJUGATE):
             self.conjugate += 1
             gradient(p, self.H)
@@ -133,13 +133,13 @@ class Equilibrium:
             curvature = dot(p.ravel(), self.q.ravel())
             if curvature <= 0.0:  # not convex here: what has been found so far is a direction of descent
                 return dw if dw.any() else p
-            alpha = rz / curvature
+            alpha = power / curvature
             dw += alpha * p
-            r -= alpha * self.q
-            z, residual = self.grid.correction(-r, C, self.shear, bulk)
+            r += alpha * self.q
+            z, residual = self.grid.correction(r, inverse, self.shear, bulk)
             if residual <= wanted:
                 break
-            rz, before = dot(r.ravel(), z.ravel()), rz
-            p *= rz / before
+            power, before = -dot(r.ravel(), z.ravel()), power
+            p *= power / before
             p += z
         return dw

@@ -120,16 +120,16 @@ class PeriodicGrid:
         s = [np.sin(x) * np.cos(y) * np.cos(z), np.cos(x) * np.sin(y) * np.cos(z), np.cos(x) * np.cos(y) * np.sin(z)]
         return np.array(s), np.where((x == 0.0) | (2 * x == np.pi), 1.0, 2.0)
 
-    def correction(self, R: np.ndarray, C: np.ndarray, shear: float, bulk: float) -> tuple[np.ndarray, float]:
+    def correction(self, R: np.ndarray, inverse: np.ndarray, shear: float, bulk: float) -> tuple[np.ndarray, float]:
         """-A^-1 R for nodal forces R = Div(F^T P) (d, nz, ny, nx), and the residual of equilibrium, in the unit of P.
 
         A is the stiffness of a homogeneous isotropic medium of moduli `shear` and `bulk` under the mean deformation
-        F, C = F^T F (3, 3):  A = shear kappa C + bulk k (x) k,  kappa = k . C^-1 k.  The residual is the root mean
-        square over the cell of the part of P that is no divergence-free field, P - its projection.
+        F, C = F^T F:  A = shear kappa C + bulk k (x) k,  kappa = k . C^-1 k, and `inverse` C^-1 (3, 3).  The residual
+        is the root mean square over the cell of the part of P that is no divergence-free field, P - its projection.
         """
         axes = (1, 2, 3)[3 - self.dimension :]  # an axis of one pixel is not free of cost
         spectrum = fft.rfftn(R, axes=axes, workers=self.workers)
         flat = spectrum.reshape(self.dimension, -1)
-        total = _green(*self._wave, np.linalg.inv(C), shear, bulk / (shear + bulk), flat)
+        total = _green(*self._wave, inverse, shear, bulk / (shear + bulk), flat)
         g = fft.irfftn(spectrum, s=R.shape[axes[0] :], axes=axes, workers=self.workers, overwrite_x=True)
         return g, float(np.sqrt(total)) / self.size

@@ -371,13 +371,18 @@ def summary(task: Task, reports: dict[int, dict[str, Any]]) -> dict[str, Any]:
     redraws = sum(report["redraws"] for report in reports.values())
     seconds = sum(report["processor_seconds"] for report in reports.values())
     drawn = task.paths + redraws + sum(failures.values())
+    steps = task.paths * task.steps * task.substeps
+    throughput = {
+        "processor_seconds": seconds,
+        "paths_per_processor_second": task.paths / seconds,
+        "processor_seconds_per_step": seconds / steps,
+    }
+    if task.unit_cell is not None and task.points is not None:
+        pixels = task.points ** DIMENSIONS[task.unit_cell]
+        throughput["pixel_steps_per_processor_second"] = pixels * steps / seconds
     return {
         "redraws": {"sampler": redraws, "law_failures": dict(failures), "rate": 1.0 - task.paths / drawn},
-        "throughput": {
-            "processor_seconds": seconds,
-            "paths_per_processor_second": task.paths / seconds,
-            "processor_seconds_per_step": seconds / (task.paths * task.steps * task.substeps),
-        },
+        "throughput": throughput,
     }
 
 
@@ -428,6 +433,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{task.paths} paths of {task.steps} steps in {folder}, {here['paths']} of them made now")
         print(f"{'wall time':32s} {here['wall_seconds']:.1f} s")
         print(f"{'paths per processor second':32s} {all_of_it['paths_per_processor_second']:.3g}")
+        if "pixel_steps_per_processor_second" in all_of_it:
+            print(f"{'pixel-steps per processor second':32s} {all_of_it['pixel_steps_per_processor_second']:.3g}")
         print(f"{'drawn again':32s} {100 * manifest['redraws']['rate']:.2g} % of all draws")
 
 

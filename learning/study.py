@@ -5,9 +5,9 @@ errors: against the number of paths and epochs, the resolution, the number of pr
 load-unload and cavity-expansion paths; causality; isotropy; random against fixed time intervals; beside PCA-Net a
 recurrent surrogate (learning/cell_stress.py). Then Taylor's assumption against a full field in space.
 
---scale small takes minutes, paper the paper's sizes and days. Interrupted, the same command goes on: data sets,
-trainings and answers that are in the folder are not computed again. The folder then holds study.md, study.json and the
-pictures.
+--scale small takes minutes, medium an hour or two, paper the paper's sizes and days. Interrupted, the same command goes
+on: data sets, trainings and answers that are in the folder are not computed again. The folder then holds study.md,
+study.json and the pictures.
 """
 
 import argparse
@@ -27,6 +27,8 @@ from constitutive.fft_cell import Cell
 from constitutive.material import load_material
 from constitutive.tensor import full
 from learning import dataset, generate, study_paths
+from learning.errors import root_mean_square
+from learning.fine_scale import RESIDUAL
 from learning.generate import count
 from learning.study_models import Model, errors, predict, reduction_errors, summary, trained
 from learning.study_pictures import draw_all
@@ -46,19 +48,25 @@ SETS: dict[str, tuple[str, ...]] = {
     "taylor_fixed": (*TAYLOR, "--fixed-intervals"),
     "taylor_large": (*TAYLOR, "--strain", LARGE),
 }
+MAIN = ("random", "taylor_random")  # sets of all `train` paths; networks are trained on parts of them as well
 U_MAX = 0.15
 FINE_STEPS, STRIDES = 1000, (20, 10, 5, 4, 2, 1)  # the set of the test of resolution: 50 to 1000 steps
 TRAIN_SEED, TEST_SEED = "1", "2"
+NETWORKS = {"pca_net": "random", "cut": "cut", "recurrent": "recurrent"}  # by the names of their models, with _paths
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Sizes of a study. `train` paths of the main set, half of it for the others; networks as in learning.train."""
+    """Sizes of a study; networks as in learning.train.
+
+    `train` paths of the main sets, one in `share` (2, 4 or 8) for most others, and `test` to judge each.
+    """
 
     points: int
     steps: int
     substeps: int
     train: int
+    share: int
     test: int
     fine: int
     modes: tuple[int, ...]
@@ -71,27 +79,37 @@ class Scale:
     voxels: int
     walks: int
 
+    @property
+    def others(self) -> int:
+        """Paths of the sets that a part of a main set is compared with."""
+        return self.train // self.share
+
 
 SCALES = {
-    "small": Scale(16, 50, 2, 240, 40, 8, (4, 8, 16), 128, 3, 150, 32, 2e-3, 250, 8, 1),
-    "paper": Scale(64, 200, 5, 4000, 2000, 100, (8, 16, 32), 1000, 4, 500, 16, 1e-4, 20000, 32, 5),
+    "small": Scale(16, 50, 2, 240, 2, 40, 8, (4, 8, 16), 128, 3, 400, 32, 2e-3, 2000, 8, 1),
+    "medium": Scale(16, 100, 1, 800, 8, 60, 10, (8, 16, 32), 256, 3, 300, 32, 1e-3, 3000, 16, 1),
+    "paper": Scale(64, 200, 5, 4000, 2, 2000, 100, (8, 16, 32), 1000, 4, 500, 16, 1e-4, 20000, 32, 5),
 }
+
+
+def paths_of(name: str, scale: Scale) -> int:
+    """How many there are in a set to train on; fixed intervals are compared with random ones at half of the paths."""
+    return scale.train if name in MAIN else scale.train // 2 if name == "fixed" else scale.others
 
 
 def make_sets(folder: Path, scale: Scale, workers: int, quiet: bool) -> None:
     """Generate what is missing of the data sets: NAME to train on, NAME_test, and random_fine."""
 
-    def make(name: str, options: tuple[str, ...], paths: int, steps: int, substeps: int, seed: str) -> None:
+    def make(name: str, options: tuple[str, ...], number: int, steps: int, substeps: int, seed: str) -> None:
         cell = () if options[:2] == TAYLOR[:2] else ("--unit-cell", "fft2d", "--points", str(scale.points))
-        sizes = ("--paths", str(paths), "--steps", str(steps), "--substeps", str(substeps), "--seed", seed)
+        sizes = ("--paths", str(number), "--steps", str(steps), "--substeps", str(substeps), "--seed", seed)
         if not quiet:
             print(f"data set {name}", flush=True)
         common = ("--shard-size", "8", "--workers", str(workers), "--quiet", "--output", str(folder / name))
         generate.main([*cell, *options, *sizes, *common])
 
     for name, options in SETS.items():
-        whole = name in ("random", "taylor_random")
-        make(name, options, scale.train if whole else scale.train // 2, scale.steps, scale.substeps, TRAIN_SEED)
+        make(name, options, paths_of(name, scale), scale.steps, scale.substeps, TRAIN_SEED)
         make(f"{name}_test", options, scale.test, scale.steps, scale.substeps, TEST_SEED)
     make("random_fine", (), scale.fine, FINE_STEPS, 1, TEST_SEED)
 
@@ -99,30 +117,31 @@ def make_sets(folder: Path, scale: Scale, workers: int, quiet: bool) -> None:
 def models(scale: Scale) -> list[Model]:
     """All trainings of the study."""
 
-    def pca(name: str, train: str, paths: int, modes: int) -> Model:
+    def pca(name: str, train: str, paths: int, modes: int, *more: str) -> Model:
         steps = scale.epochs * -(-paths // scale.batch)
         options = {
             "modes-in": modes, "modes-out": modes, "width": scale.width, "layers": scale.layers,
             "epochs": scale.epochs, "batch": scale.batch, "learning-rate": scale.learning_rate,
             "intervals": scale.steps, "every": max(1, steps // 8), "pressure": "learned",
         }  # fmt: skip
-        return Model(name, "pca_net", train, f"{train}_test", paths, _arguments(options))
+        return Model(name, "pca_net", train, f"{train}_test", paths, (*more, *_arguments(options)))
 
     def recurrent(name: str, train: str, paths: int) -> Model:
         options = {
-            "iterations": scale.iterations, "batch": 64, "every": max(1, scale.iterations // 5), "tensors": 8,
+            "iterations": scale.iterations, "batch": 128, "every": max(1, scale.iterations // 5), "tensors": 8,
             "scalars": 4, "channels": 16, "width": 32,
         }  # fmt: skip
         return Model(name, "cell_stress", train, f"{train}_test", paths, _arguments(options))
 
-    most, half = scale.modes[-1], scale.train // 2
+    most, few = scale.modes[-1], scale.others
     sizes = [scale.train // k for k in (8, 4, 2, 1)]
     return [
-        *(pca(f"random_{n}", "random", n, most) for n in sizes),
-        *(pca(f"random_{m}_modes", "random", scale.train, m) for m in scale.modes[:-1]),
-        *(pca(name, name, half, most) for name in SETS if name not in ("random", "taylor_random")),
-        *(pca(f"taylor_random_{n}", "taylor_random", n, most) for n in sizes[2:]),
-        *(recurrent(f"recurrent_{n}", "random", n) for n in sizes[2:]),
+        *(pca(f"random_{n}", "random", n, most, "--whole") for n in sizes),
+        *(pca(f"random_{m}_modes", "random", scale.train, m, "--whole") for m in scale.modes[:-1]),
+        *(pca(name, name, paths_of(name, scale), most, "--whole") for name in SETS if name not in MAIN),
+        *(pca(f"taylor_random_{n}", "taylor_random", n, most, "--whole") for n in (few, scale.train)),
+        *(pca(f"cut_{n}", "random", n, most) for n in (few, scale.train)),
+        *(recurrent(f"recurrent_{n}", "random", n) for n in (few, scale.train)),
     ]
 
 
@@ -132,15 +151,17 @@ def _arguments(options: Mapping[str, Any]) -> tuple[str, ...]:
 
 def table_rows(folder: Path, scale: Scale, made: Mapping[str, Training]) -> list[dict[str, Any]]:
     """The cases of the table: a network, the set it is tested on, and the errors."""
-    half, most = scale.train // 2, scale.modes[-1]
-    plane, space = f"random_{half}", f"taylor_random_{half}"
+    few, most = scale.others, scale.modes[-1]
+    half, plane, space = f"random_{scale.train // 2}", f"random_{few}", f"taylor_random_{few}"
     tests = {
-        plane: ("random_test", "fixed_test"), "fixed": ("fixed_test", "random_test"), "large": ("large_test",),
-        "rate": ("rate_test",), **{f"random_{m}_modes": ("random_test",) for m in scale.modes[:-1]},
         f"random_{scale.train}": ("random_test", "fixed_test", "large_test"),
+        plane: ("random_test",), half: ("random_test", "fixed_test"), "fixed": ("fixed_test", "random_test"),
+        **{f"random_{m}_modes": ("random_test",) for m in scale.modes[:-1]},
+        "large": ("large_test",), "rate": ("rate_test",),
         space: ("taylor_random_test", "taylor_fixed_test"), "taylor_fixed": ("taylor_fixed_test", "taylor_random_test"),
         "taylor_large": ("taylor_large_test",), f"taylor_random_{scale.train}": ("taylor_random_test",),
-        f"recurrent_{half}": ("random_test", "fixed_test"),
+        f"cut_{few}": ("random_test",), f"cut_{scale.train}": ("random_test", "fixed_test", "large_test"),
+        f"recurrent_{few}": ("random_test",),
         f"recurrent_{scale.train}": ("random_test", "fixed_test", "large_test"),
     }  # fmt: skip
     chosen = {model.name: model for model in models(scale)}
@@ -157,7 +178,7 @@ def table_rows(folder: Path, scale: Scale, made: Mapping[str, Training]) -> list
 def resolution(folder: Path, scale: Scale, made: Mapping[str, Training]) -> list[dict[str, Any]]:
     """Errors on the fine set, taken at every so many of its steps."""
     fine = dataset.load(folder / "random_fine")
-    names = [f"random_{m}_modes" for m in scale.modes[:-1]] + [f"{k}_{scale.train}" for k in ("random", "recurrent")]
+    names = [f"random_{m}_modes" for m in scale.modes[:-1]] + [f"{k}_{scale.train}" for k in NETWORKS.values()]
     return [
         {"steps": FINE_STEPS // every, "errors": {name: errors(made[name], fine, every) for name in names}}
         for every in STRIDES
@@ -165,7 +186,7 @@ def resolution(folder: Path, scale: Scale, made: Mapping[str, Training]) -> list
 
 
 def answers(folder: Path, scale: Scale, made: Mapping[str, Training]) -> dict[str, np.ndarray]:
-    """Stress of the fine scales (kept in answers.npz) and of both networks on the paper's particular paths."""
+    """Stress of the fine scales (kept in answers.npz) and of the networks on the paper's particular paths."""
     t = np.linspace(0.0, 1.0, scale.steps + 1)
     groups = {
         "common": np.array(list(study_paths.common_paths(t).values())),
@@ -188,8 +209,8 @@ def answers(folder: Path, scale: Scale, made: Mapping[str, Training]) -> dict[st
         result: dict[str, np.ndarray] = dict(stored)
     for name, U in groups.items():
         times = np.broadcast_to(t, (len(U), len(t)))
-        for kind, model in (("pca_net", f"random_{scale.train}"), ("recurrent", f"recurrent_{scale.train}")):
-            result[f"{name}_{kind}"] = predict(made[model], times, U)
+        for kind, model in NETWORKS.items():
+            result[f"{name}_{kind}"] = predict(made[f"{model}_{scale.train}"], times, U)
         result[f"{name}_U"] = U
     times = np.broadcast_to(1e-6 * t, (len(tension), len(t)))
     result["tension_pca_net"] = predict(made[f"taylor_random_{scale.train}"], times, tension)
@@ -197,10 +218,10 @@ def answers(folder: Path, scale: Scale, made: Mapping[str, Training]) -> dict[st
 
 
 def checks(found: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Numbers on causality and isotropy, and errors on the paper's particular paths, from `answers`."""
+    """Numbers on causality and isotropy, and errors on the paper's particular paths, from `answers`; stress in Pa."""
     result: dict[str, Any] = {}
     t = found["t"]
-    for kind in ("pca_net", "recurrent"):
+    for kind in NETWORKS:
         wrong = np.linalg.norm(found[f"common_{kind}"] - found["common"], axis=(1, 2))
         sizes = np.linalg.norm(found["common"], axis=(1, 2))
         result[f"common_{kind}"] = dict(zip(study_paths.common_paths(t), (wrong / sizes).tolist(), strict=True))
@@ -215,11 +236,14 @@ def checks(found: Mapping[str, np.ndarray]) -> dict[str, Any]:
             "diverging": float(np.linalg.norm(early - early[:1], axis=-1).max() / size),
             "held": float(max(apart) / np.linalg.norm(held, axis=-1).max()),
         }
+    stress = root_mean_square(np.broadcast_to(t, (3, len(t))), found["common"])
+    result["common_stress"] = dict(zip(study_paths.common_paths(t), stress.tolist(), strict=True))
     directions = study_paths.tension_paths(t)[1]
-    for kind in ("tension", "tension_pca_net"):
-        axial = study_paths.axial_stress(found[kind], directions)
-        result[f"isotropy_{kind}"] = float((axial.std(axis=0) / np.abs(axial).mean(axis=0).max()).max())
-    return result
+    axial = {kind: study_paths.axial_stress(found[kind], directions) for kind in ("tension", "tension_pca_net")}
+    for kind, values in axial.items():
+        result[f"isotropy_{kind}"] = float((values.std(axis=0) / np.abs(values).mean(axis=0).max()).max())
+    off = np.linalg.norm(axial["tension_pca_net"] - axial["tension"]) / np.linalg.norm(axial["tension"])
+    return result | {"tension_pca_net": float(off)}
 
 
 def taylor(folder: Path, scale: Scale, quiet: bool) -> dict[str, Any]:
@@ -231,10 +255,18 @@ def taylor(folder: Path, scale: Scale, quiet: bool) -> dict[str, Any]:
     return json.loads(file.read_text())
 
 
-def throughput(folder: Path, scale: Scale) -> dict[str, float]:
-    """Pixel-steps per processor second of the main set, from its manifest."""
-    seconds = dataset.read_manifest(folder / "random")["throughput"]["processor_seconds_per_step"]
-    return {"pixel_steps_per_second": scale.points**2 / seconds}
+def sets(folder: Path) -> dict[str, dict[str, Any]]:
+    """What generating each set came across: paths, walks and failures drawn again, stress, worst residual, cost."""
+    found = {}
+    for name in (*SETS, *(f"{name}_test" for name in SETS), "random_fine"):
+        data = dataset.load(folder / name)
+        made: dict[str, Any] = {"paths": len(data), "steps": data.time.shape[1] - 1} | data.manifest["redraws"]
+        made["stress"] = float(root_mean_square(data.time, data.stress.astype(float)).mean())
+        if RESIDUAL in data.scalars:
+            made["residual"] = float(data.scalars[RESIDUAL].max())
+            made["pixel_steps_per_second"] = data.manifest["throughput"]["pixel_steps_per_processor_second"]
+        found[name] = made
+    return found
 
 
 def study(folder: Path, name: str, workers: int, quiet: bool) -> dict[str, Any]:
@@ -253,12 +285,12 @@ def study(folder: Path, name: str, workers: int, quiet: bool) -> dict[str, Any]:
         "reduction": {str(m): reduction_errors(train, test, m) for m in scale.modes},
         "checks": checks(found),
         "taylor": taylor(folder, scale, quiet),
-        "throughput": throughput(folder, scale),
-        "redraws": {s: dataset.read_manifest(folder / s)["redraws"] for s in SETS},
+        "sets": sets(folder),
     }
-    samples = {key: (data, predict(made[f"random_{scale.train}"], data.time[:1], data.U[:1]),
-                     predict(made[f"recurrent_{scale.train}"], data.time[:1], data.U[:1]))
-               for key, data in (("train", train), ("test", test))}  # fmt: skip
+    samples = {
+        key: (data, {k: predict(made[f"{m}_{scale.train}"], data.time[:1], data.U[:1]) for k, m in NETWORKS.items()})
+        for key, data in (("train", train), ("test", test))
+    }
     (folder / "study.json").write_text(json.dumps(result, indent=2) + "\n")
     (folder / "study.md").write_text(markdown(result))
     draw_all(folder, result, found, samples)

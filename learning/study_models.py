@@ -10,7 +10,7 @@ import torch
 
 from learning import dataset
 from learning.cell_stress import CellStressTraining
-from learning.errors import path_errors
+from learning.errors import path_errors, relative_error
 from learning.reduction import principal_components
 from learning.train import parser
 from learning.train_pca_net import PcaNetTraining, in_window
@@ -73,11 +73,20 @@ def in_other_times(grid: np.ndarray, values: np.ndarray, time: np.ndarray) -> np
     return np.array([[np.interp(t, grid, column) for column in v.T] for t, v in columns]).swapaxes(1, 2)
 
 
+def in_plane(stress: np.ndarray) -> np.ndarray:
+    """Deviators (..., 6) within the plane of axes 1 and 2: what slip in the plane acts on, of stresses (..., 6)."""
+    result = np.zeros_like(stress)
+    result[..., 0] = 0.5 * (stress[..., 0] - stress[..., 1])
+    result[..., 1], result[..., 3] = -result[..., 0], stress[..., 3]
+    return result
+
+
 def errors(training: Training, data: dataset.DataSet, every: int = 1) -> dict[str, float]:
-    """Mean relative errors over the paths of a set, total and of the deviator, with every so many steps of them."""
+    """Mean relative errors over the paths of a set, with every so many steps of them: total, deviatoric, in_plane."""
     time, U, stress = data.time[:, ::every], data.U[:, ::every], data.stress[:, ::every].astype(float)
-    found = path_errors(time, predict(training, time, U), stress)
-    return {name: float(found[name].mean()) for name in ("total", "deviatoric")}
+    answer = predict(training, time, U)
+    found = path_errors(time, answer, stress) | {"in_plane": relative_error(time, in_plane(answer), in_plane(stress))}
+    return {name: float(found[name].mean()) for name in ("total", "deviatoric", "in_plane")}
 
 
 def reduction_errors(train: dataset.DataSet, test: dataset.DataSet, modes: int) -> dict[str, float]:

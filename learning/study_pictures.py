@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from learning import study_paths
 from learning.dataset import DataSet
-from learning.study_report import main_models
+from learning.study_findings import main_models
 
 TRUTH: dict[str, Any] = {"color": "black", "lw": 1.6}
 NETWORKS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("pca_net", "PCA-Net", {"color": "tab:red", "ls": "--"}),
+    ("cut", "PCA-Net, cut paths", {"color": "tab:orange", "ls": "-."}),
     ("recurrent", "recurrent", {"color": "tab:blue", "ls": ":"}),
 )
 
@@ -23,7 +25,7 @@ def draw_all(
     folder: Path,
     result: Mapping[str, Any],
     found: Mapping[str, np.ndarray],
-    samples: Mapping[str, tuple[DataSet, np.ndarray, np.ndarray]],
+    samples: Mapping[str, tuple[DataSet, Mapping[str, np.ndarray]]],
 ) -> None:
     """figure1.png (learning, samples, resolution, paths), figure2.png (causality), figure3.png (isotropy)."""
     figure = Figure(figsize=(13.0, 11.0), layout="constrained")
@@ -37,9 +39,18 @@ def draw_all(
     for k, name in enumerate(study_paths.common_paths(found["t"])):
         draw_stresses(axes[2, k], found, "common", k, name)
     axes[2, 0].legend(fontsize="small")
-    figure.savefig(folder / "figure1.png", dpi=110)
+    figure.savefig(folder / "figure1.png", dpi=90)
     draw_causality(folder / "figure2.png", found)
     draw_isotropy(folder / "figure3.png", found)
+
+
+def in_per_cent(axes: Axes) -> None:
+    """A logarithmic axis of errors, and the legend."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.legend(fontsize="small")
 
 
 def draw_curves(axes: Axes, result: Mapping[str, Any]) -> None:
@@ -49,15 +60,16 @@ def draw_curves(axes: Axes, result: Mapping[str, Any]) -> None:
         epochs = [result["sizes"]["epochs"] * row["iteration"] / last for row in model["curve"]]
         error = [100.0 * row["test_whole_total"] for row in model["curve"]]
         axes.plot(epochs, error, "o-", ms=3, label=f"{model['paths']} paths")
-    axes.set(title="PCA-Net: test error, %", xlabel="epochs", yscale="log")
-    axes.legend(fontsize="small")
+    axes.set(title="PCA-Net: test error, %", xlabel="epochs")
+    in_per_cent(axes)
 
 
-def draw_sample(axes: Axes, title: str, data: DataSet, net: np.ndarray, recurrent: np.ndarray) -> None:
-    """The deviator's components 11 and 12 of the first path: fine scale and networks."""
+def draw_sample(axes: Axes, title: str, data: DataSet, answers: Mapping[str, np.ndarray]) -> None:
+    """Stress 11 and 12 of the first path: fine scale and networks."""
     for c, label in ((0, "11"), (3, "12")):
-        for values, style in ((data.stress[0], TRUTH), (net[0], NETWORKS[0][2]), (recurrent[0], NETWORKS[1][2])):
-            axes.plot(data.time[0], 1e-9 * np.asarray(values)[:, c], **style)
+        axes.plot(data.time[0], 1e-9 * data.stress[0, :, c], **TRUTH)
+        for kind, _, style in NETWORKS:
+            axes.plot(data.time[0], 1e-9 * answers[kind][0, :, c], **style)
         axes.annotate(label, (data.time[0, -1], 1e-9 * data.stress[0, -1, c]))
     axes.set(title=f"{title}: stress, GPa", xlabel="t, s")
 
@@ -76,20 +88,20 @@ def draw_resolution(axes: Axes, result: Mapping[str, Any]) -> None:
     for name in result["resolution"][0]["errors"]:
         error = [100.0 * row["errors"][name]["total"] for row in result["resolution"]]
         axes.plot(steps, error, "o-", ms=3, label=name.replace("_", " "))
-    axes.set(title="test error, %", xlabel="steps of a path", xscale="log", ylim=(0.0, None))
-    axes.legend(fontsize="small")
+    axes.set(title="test error on the fine paths, %", xlabel="steps of a path", xscale="log")
+    in_per_cent(axes)
 
 
 def draw_reduction(axes: Axes, result: Mapping[str, Any]) -> None:
     """Error of the network and of projection alone, against the number of modes."""
-    rows = [r for r in result["table"] if r["kind"] == "pca_net" and r["test"] == "random_test"]
+    rows = [r for r in result["table"] if r["model"].startswith("random_") and r["test"] == "random_test"]
     full = [r for r in rows if r["paths"] == result["sizes"]["train"]]
     modes = sorted({r["modes"] for r in full})
     axes.plot(modes, [100.0 * next(r["total"] for r in full if r["modes"] == m) for m in modes], "o-", label="PCA-Net")
     reduction = result["reduction"]
     axes.plot([int(m) for m in reduction], [100.0 * e["total"] for e in reduction.values()], "s--", label="PCA alone")
-    axes.set(title="test error, %", xlabel="modes of a component", yscale="log")
-    axes.legend(fontsize="small")
+    axes.set(title="test error, %", xlabel="modes of a component")
+    in_per_cent(axes)
 
 
 def draw_stresses(axes: Axes, found: Mapping[str, np.ndarray], group: str, k: int, title: str) -> None:
@@ -103,14 +115,14 @@ def draw_stresses(axes: Axes, found: Mapping[str, np.ndarray], group: str, k: in
 
 def draw_causality(path: Path, found: Mapping[str, np.ndarray]) -> None:
     """Stress 11 along five paths that part at one time, and at different times."""
-    figure = Figure(figsize=(10.0, 7.0), layout="constrained")
-    for row, group in zip(figure.subplots(2, 2), ("diverging", "held"), strict=True):
+    figure = Figure(figsize=(14.0, 7.0), layout="constrained")
+    for row, group in zip(figure.subplots(2, 3), ("diverging", "held"), strict=True):
         for axes, (kind, label, _) in zip(row, NETWORKS, strict=True):
             for k, color in enumerate(("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple")):
                 axes.plot(found["t"], 1e-9 * found[group][k, :, 0], color=color, lw=0.8)
                 axes.plot(found["t"], 1e-9 * found[f"{group}_{kind}"][k, :, 0], color=color, ls="--")
             axes.set(title=f"{group} paths, {label} dashed: stress 11, GPa", xlabel="t, s")
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=90)
 
 
 def draw_isotropy(path: Path, found: Mapping[str, np.ndarray]) -> None:
@@ -122,4 +134,4 @@ def draw_isotropy(path: Path, found: Mapping[str, np.ndarray]) -> None:
         for values in study_paths.axial_stress(found[name], directions):
             axes.plot(study_paths.TENSION * found["t"], 1e-6 * values, lw=0.9)
         axes.set(title=f"{label}: axial stress, MPa", xlabel="log strain")
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=90)

@@ -3,7 +3,8 @@
 The law asks the network at every step of a run, with the path known up to t* and completed by a straight line or a held
 value. So it is trained on such paths: of every batch a part is whole (as in the paper), the others are cut at a random
 t* and completed as on line, and compared up to t*, with the weight of a mean on its last value, which is the one that
-the law uses. Paths also begin late, after a random rest (the fine scale does not age at rest: exact, and free).
+the law uses. Paths also begin late, after a random rest (the fine scale does not age at rest: exact, and free). With
+--whole none is cut and none begins late: the paper's training, for whole paths only.
 
 A path in a window (0, T) of k equal intervals is a sum of ramps (constitutive/pca_net.py), so that cutting it at t_k is
 dropping the ramps from k on: the coefficients of all completed paths of a path are one cumulative sum.
@@ -139,7 +140,8 @@ class PcaNet(nn.Module):
         Psi = integrals_to_the_end(inputs.modes)[1]
         unit = np.maximum(inputs.scale, SMALLEST * inputs.scale.max())
         ramp = (Psi[..., :-1] if linear else Psi[..., :-1] - Psi[..., 1:]) / unit[..., None]
-        for name, array in (("ramp", ramp), ("unit", unit), ("modes_in", inputs.modes), ("modes_out", outputs.modes)):
+        scaled = outputs.modes * outputs.scale[..., None]  # so that all coefficients of stress are of the order one
+        for name, array in (("ramp", ramp), ("unit", unit), ("modes_in", inputs.modes), ("modes_out", scaled)):
             self.register_buffer(name, torch.tensor(array, dtype=torch.float32))
 
     def ramps(self, strain: Tensor) -> Tensor:
@@ -242,6 +244,7 @@ class PcaNetTraining(Training):
         parser.add_argument("--duration", type=positive, help="T, s (default: the median of the paths)")
         parser.add_argument("--completion", choices=COMPLETIONS, default="linear", help="of a path beyond the present")
         parser.add_argument("--pressure", choices=PRESSURES, default="exact", help="mean stress: K (J - 1), or learned")
+        parser.add_argument("--whole", action="store_true", help="whole paths only, as in the paper: not for runs")
         parser.add_argument("--epochs", type=int, default=300, help="passes through the data")
         parser.add_argument("--batch", type=int, default=64, help="paths in a step")
         parser.add_argument("--learning-rate", type=positive, default=2e-3, help="its largest value")
@@ -318,6 +321,8 @@ class PcaNetTraining(Training):
         if self.options.isotropic:
             B = torch.as_tensor(turning(random_rotations(self.rng, n)), dtype=strain.dtype, device=strain.device)
             strain, S = strain @ B, S @ B
+        if self.options.whole:
+            return strain, S, torch.full((n,), k, device=strain.device)
         late = (self.rng.random(n) < LATE) * self.rng.integers(0, int(LATEST * k) + 1, n)
         cut = np.where(self.rng.random(n) < WHOLE, k, self.rng.integers(late + 1, k + 1))
         index = torch.as_tensor(np.maximum(np.arange(k + 1) - late[:, None], 0), device=strain.device)[..., None]

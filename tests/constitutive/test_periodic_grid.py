@@ -57,7 +57,7 @@ def test_green_operator_inverts_a_homogeneous_medium(dimension, points):
     H, inner = gradient_of(w), C[:dimension, :dimension]
     S = shear * np.einsum("ik,kl...,lj->ij...", inner, H, np.linalg.inv(inner))
     S += bulk * np.einsum("kk...,ij->ij...", H, np.eye(dimension))
-    g, _ = grid.correction(divergence_of(S), C, shear, bulk)
+    g, _ = grid.correction(divergence_of(S), np.linalg.inv(C), shear, bulk)
     np.testing.assert_allclose(g, -w, atol=1e-11 * np.abs(w).max())
 
 

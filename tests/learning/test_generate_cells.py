@@ -34,6 +34,8 @@ def test_a_plane_data_set(small):
     assert np.all(data.U[..., [2, 4, 5]] == [1.0, 0.0, 0.0]) and np.all(data.stress[..., 4:] == 0.0)
     assert np.all(np.ptp(data.U[..., [0, 1, 3]], axis=1) > 0.0) and np.all(data.stress[:, 1:, 2] != 0.0)
     assert 0.0 < data.scalars["equilibrium_residual"].max() <= 1e-4
+    cost = manifest["throughput"]
+    assert cost["pixel_steps_per_processor_second"] * cost["processor_seconds_per_step"] == pytest.approx(8 * 8)
     assert {"slip_first", "slip_second", "equivalent_plastic_strain", "plastic_work"} <= set(data.scalars)
 
 
@@ -91,3 +93,11 @@ def test_mistakes_have_one_line(tmp_path, capsys):
     assert "needs crystals with lattice = 'plane'" in fails("--unit-cell", "fft2d", "--material", "magnesium")
     assert "takes a material of law taylor" in fails("--unit-cell", "fft3d", "--material", "copper_j2")
     assert "--points is an option of --unit-cell" in fails("--points", "8")
+
+
+@pytest.mark.slow
+def test_a_thousand_random_paths_in_equilibrium(tmp_path):
+    """In 25 large steps each: residual within the bar at every step; what fails is counted by cause and drawn again."""
+    data = run(tmp_path / "a", "--points", "16", "--paths", "1000", "--steps", "25", "--substeps", "1")
+    assert len(data) == 1000 and data.scalars["equilibrium_residual"].max() <= 1e-4
+    assert sum(read_manifest(tmp_path / "a")["redraws"]["law_failures"].values()) == data.attempt.sum()
