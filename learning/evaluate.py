@@ -42,6 +42,7 @@ FINE_SCALE = "fine_scale.toml"
 FILES = (RESULT, REPORT, FINE_SCALE, *evaluation_pictures.FILES)
 PACKAGES = ("numpy", "scipy", "numba")
 DURATION = 1e-6  # s, of the checks where no artefact says otherwise
+RANDOM = ("impact", "paper")  # samplers that fresh paths can be drawn from
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
         "(default: that of the first artefact, else taylor)",
     )
     made.add_argument(
-        "--samplers", nargs="*", choices=SAMPLERS, help=f"draw fresh paths of these (default: {', '.join(SAMPLERS)}; "
+        "--samplers", nargs="*", choices=RANDOM, help=f"draw fresh paths of these (default: {', '.join(RANDOM)}; "
         "none with --data)",
     )  # fmt: skip
     made.add_argument("--data", nargs="*", default=[], metavar="FOLDER", help="data sets of learning.generate to use")
@@ -141,7 +142,7 @@ def check_freshness(sampler: Sampler, seed: int, laws: list[Judged]) -> None:
 
 def path_sets(options: argparse.Namespace, laws: list[Judged], reference: Material) -> list[PathSet]:
     """All sets of paths, with the fine scale's answers."""
-    names = options.samplers if options.samplers is not None else [] if options.data else ["impact", "paper"]
+    names = options.samplers if options.samplers is not None else [] if options.data else list(RANDOM)
     samplers = samplers_of(names, laws)
     for sampler in samplers:
         check_freshness(sampler, options.seed, laws)
