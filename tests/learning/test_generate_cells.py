@@ -97,7 +97,7 @@ def test_mistakes_have_one_line(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_thousand_random_paths_in_equilibrium(tmp_path):
-    """In 25 large steps each: residual within the bar at every step; what fails is counted by cause and drawn again."""
+    """In 25 large steps each (ten minutes): residual within the bar at every step, failures counted by cause."""
     data = run(tmp_path / "a", "--points", "16", "--paths", "1000", "--steps", "25", "--substeps", "1")
     assert len(data) == 1000 and data.scalars["equilibrium_residual"].max() <= 1e-4
     assert sum(read_manifest(tmp_path / "a")["redraws"]["law_failures"].values()) == data.attempt.sum()
