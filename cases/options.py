@@ -124,8 +124,25 @@ def positive(text: str) -> float:
     return value
 
 
+def count(text: str) -> int:
+    """Argument type: a whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value
+
+
+def natural(text: str) -> int:
+    """Argument type: a whole number of at least 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
 # argparse names a type in its messages
 finite.__name__ = positive.__name__ = "number"
+count.__name__ = natural.__name__ = "whole number"
 
 
 def user_errors(main: Callable[..., Any]) -> Callable[..., Any]:

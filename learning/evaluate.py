@@ -26,13 +26,12 @@ from typing import Any
 
 import numpy as np
 
-from cases.options import OptionError, command_parser, named_material, positive, user_errors
+from cases.options import OptionError, command_parser, count, named_material, natural, positive, user_errors
 from constitutive.artefact import read_artefact
 from constitutive.law import Law, LawError
 from constitutive.material import Material, load_material
 from learning import checks, evaluation_pictures, evaluation_report
 from learning.fresh_paths import PathSet, drawn_set, sampler_of, stored_set
-from learning.generate import count, natural
 from learning.judgement import Judged, judge, table_of, training_data, training_duration
 from learning.strain_paths import SAMPLERS, Sampler
 

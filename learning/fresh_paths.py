@@ -19,8 +19,8 @@ from constitutive.tensor import full
 from learning import dataset
 from learning.dataset import shard_count
 from learning.fine_scale import RECORD_BYTES, Task
-from learning.generate import Progress, results
 from learning.strain_paths import BY_NAME, ImpactSampler, Sampler, path
+from learning.workers import Progress, results
 
 SHARDS_PER_WORKER = 4
 

@@ -14,25 +14,28 @@ U33 is 1 and U23 = U13 = 0 (plane strain); s33 is the reaction, s23 = s13 = 0.
 """
 
 import argparse
-import fcntl
 import os
 import platform
 import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from cases.options import OptionError, add_material_options, chosen_material, command_parser, positive, user_errors
+from cases.options import (
+    OptionError,
+    add_material_options,
+    chosen_material,
+    command_parser,
+    count,
+    natural,
+    positive,
+    user_errors,
+)
 from constitutive.fft_cell import DIMENSIONS
 from constitutive.jit import source_hash
 from constitutive.material import Material
@@ -46,7 +49,7 @@ from learning.dataset import (
     write_manifest,
     write_shard,
 )
-from learning.fine_scale import Task, compute_shard, compute_shard_for
+from learning.fine_scale import Task
 from learning.strain_paths import (
     BY_NAME,
     GRIDS,
@@ -58,6 +61,7 @@ from learning.strain_paths import (
     Sampler,
     load_histories,
 )
+from learning.workers import Progress, alone_in, results
 
 DEFAULT_LAW = "taylor"
 CELL_MATERIALS = {"fft2d": "plane_crystal_liu2022", "fft3d": "magnesium_liu2022"}
@@ -75,7 +79,6 @@ IDENTITY = (
     "unit_cell",
     "points",
 )
-LINE_SECONDS = 10.0
 UNITS = {"time": "s", "U": "1", "stress": "Pa, Cauchy stress for F = U, tension positive", "Z": "1"}
 
 
@@ -129,25 +132,6 @@ def _points() -> str:
 
 def _grids() -> str:
     return ", ".join(f"{name} {sampler().grid}" for name, sampler in SAMPLERS.items())
-
-
-def count(text: str) -> int:
-    """Argument type: a whole number of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
-
-
-def natural(text: str) -> int:
-    """Argument type: a whole number of at least 0."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return value
-
-
-count.__name__ = natural.__name__ = "whole number"
 
 
 def chosen_sampler(options: argparse.Namespace) -> Sampler:
@@ -279,88 +263,6 @@ def session(task: Task, options: argparse.Namespace, arguments: list[str]) -> di
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
         "source_hash": source_hash(),
     }
-
-
-def results(task: Task, numbers: list[int], workers: int, dask: str | None = None) -> Iterator[tuple]:
-    """Shards computed by so many processes, or on a scheduler `dask`, as they come."""
-    if dask:
-        yield from _on_dask(task, numbers, dask)
-        return
-    try:
-        from joblib import Parallel, delayed
-        from joblib.externals.loky.process_executor import TerminatedWorkerError
-    except ImportError:
-        raise OptionError("joblib is needed to generate data: pip install 'multiscale-impact[train]'") from None
-    workers = min(workers, len(numbers))
-    compute = partial(compute_shard_for, os.getpid()) if workers > 1 else compute_shard
-    pool = Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered")
-    try:
-        yield from pool(delayed(compute)(task, number) for number in numbers)
-    except TerminatedWorkerError:
-        raise OptionError(
-            "a worker process was killed, perhaps for want of memory: use fewer --workers; what is written stays"
-        ) from None
-
-
-def _on_dask(task: Task, numbers: list[int], address: str) -> Iterator[tuple]:
-    """Computed shards of a dask.distributed cluster, whose workers must have this project installed.
-
-    Give the workers one thread each (--nthreads 1); files are written here, no shared disk is needed.
-    """
-    try:
-        from distributed import Client, as_completed
-    except ImportError:
-        raise OptionError("--dask needs dask: pip install 'dask[distributed]'") from None
-    try:
-        client = Client(address, timeout="10s")
-    except (OSError, ValueError) as error:
-        raise OptionError(f"--dask {address}: no scheduler answers there ({error})") from None
-    with client:
-        futures = [client.submit(compute_shard, task, number, pure=False) for number in numbers]
-        for future in as_completed(futures):
-            yield future.result()
-            future.release()
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Lock a folder against a second generator; the lock ends with this process, however it ends."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise OptionError(f"{folder}: another learning.generate is at work there") from None
-    finally:
-        os.close(descriptor)
-
-
-class Progress:
-    """Paths done: a bar with ETA on a terminal, a line every LINE_SECONDS elsewhere."""
-
-    def __init__(self, total: int, done: int, quiet: bool):
-        self.total, self.done, self.first, self.quiet = total, done, done, quiet
-        self.begin = self.last = time.monotonic()
-        on_terminal = not quiet and sys.stderr.isatty()
-        self.bar = tqdm(total=total, initial=done, unit="path", file=sys.stderr) if on_terminal else None
-
-    def add(self, paths: int) -> None:
-        """Show that so many more paths are done."""
-        self.done += paths
-        now = time.monotonic()
-        if self.bar is not None:
-            self.bar.update(paths)
-        elif not self.quiet and (now - self.last >= LINE_SECONDS or self.done == self.total):
-            rate = (self.done - self.first) / max(now - self.begin, 1e-9)
-            left = (self.total - self.done) / rate
-            line = f"{self.done} of {self.total} paths  {rate:.1f} per s  ETA {left:.0f} s"
-            print(line, file=sys.stderr, flush=True)
-            self.last = now
-
-    def close(self) -> None:
-        """End the bar."""
-        if self.bar is not None:
-            self.bar.close()
 
 
 def summary(task: Task, reports: dict[int, dict[str, Any]]) -> dict[str, Any]:

@@ -17,11 +17,10 @@ import meshio
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from cases.options import OptionError, command_parser, user_errors
+from cases.options import OptionError, command_parser, count, natural, user_errors
 from cases.run_folder import open_run
 from constitutive.tensor import square_root
 from fem.hex8 import mean_gradient
-from learning.generate import count, natural
 from learning.strain_paths import equivalent_strain
 
 INSTANTS = 201  # that a history is kept at, evenly spread: between frames by pchip

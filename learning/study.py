@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from cases.options import OptionError, command_parser, user_errors
+from cases.options import OptionError, command_parser, count, user_errors
 from constitutive.drive import drive
 from constitutive.fft_cell import Cell
 from constitutive.material import load_material
@@ -29,7 +29,6 @@ from constitutive.tensor import full
 from learning import dataset, generate, study_paths
 from learning.errors import root_mean_square
 from learning.fine_scale import RESIDUAL
-from learning.generate import count
 from learning.study_models import Model, errors, predict, reduction_errors, summary, trained
 from learning.study_pictures import draw_all
 from learning.study_report import markdown

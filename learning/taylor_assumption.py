@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from cases.options import command_parser, positive, user_errors
+from cases.options import command_parser, count, natural, positive, user_errors
 from cases.report import percent, table
 from constitutive.drive import drive
 from constitutive.fft_cell import Cell
@@ -24,7 +24,6 @@ from constitutive.material import load_material
 from constitutive.taylor import build_polycrystal
 from constitutive.tensor import full
 from learning.errors import deviator, relative_error, root_mean_square
-from learning.generate import count, natural
 from learning.strain_paths import Curve, ImpactSampler, monotonic, path
 
 MATERIAL = "magnesium_liu2022"

@@ -20,10 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cases.options import OptionError, command_parser, user_errors
+from cases.options import OptionError, command_parser, count, natural, user_errors
 from constitutive.tensor import rotations_from_quaternions
 from constitutive.texture import write_texture
-from learning.generate import count, natural
 
 EXAMPLE = "python -m learning.uniform_texture --grains 128 --output uniform_128.tex"
 STEPS = 600  # of L-BFGS

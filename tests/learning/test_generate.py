@@ -18,8 +18,9 @@ from constitutive.law import Law, LawDefinition, Parameter, compile_block
 from constitutive.material import load_material
 from constitutive.tensor import full, square_root, symmetric
 from learning.dataset import DataSet, DataSetError, load, read_manifest
-from learning.generate import alone_in, main
+from learning.generate import main
 from learning.strain_paths import ImpactSampler, PaperSampler, path
+from learning.workers import alone_in
 
 SMALL = ("--set", "grains=8", "--paths", "20", "--steps", "30", "--quiet")
 WEIGHTS = np.array([1, 1, 1, 2, 2, 2])
