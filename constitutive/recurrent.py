@@ -36,9 +36,11 @@ A step of any dt, from e_old to the elastic trial e_tr (A^T A with the old N, th
 G, lambda_e Pa; J = det F; e_s, r_0 fixed scales; phi(x) = x / sqrt(1 + x^2) the units' activation; alpha, beta >= 0 and
 c_k learned, for each memory: it may be driven and relaxed like the stress of some of the grains (c_k, beta), or forget
 by strain (alpha). Norms are Frobenius'. The network is float32, all else float64. No function of the C library is
-called, so that loops over points vectorise. A point that has never flowed and has |e_tr| < 1e-7 is elastic, and blocks
-of such points, ahead of a wave, are not asked: stress-free they stay, bit for bit. `outside_envelope` is how far |e|,
-the shape or p have ever been beyond their largest values in training: 0 inside, 0.1 where one was 10 % beyond.
+called, so that loops over points vectorise. The update of N is of order e^2: a step in which |e_tr - e_old| exceeds
+0.05 (2 % of strain) is taken in equal parts, straight in J^(-2/3) F^T F. A point that has never flowed and has
+|e_tr| < 1e-7 is elastic, and blocks of such points, ahead of a wave, are not asked: stress-free they stay, bit for bit.
+`outside_envelope` is how far |e|, the shape or p have ever been beyond their largest values in training: 0 inside, 0.1
+where one was 10 % beyond.
 """
 
 import math
@@ -67,8 +69,9 @@ from constitutive.law import (
 from constitutive.network import activate, dense, spread
 from constitutive.recurrent_equations import (
     ELASTIC_SCALE,
+    between,
     contract,
-    elastic_strain,
+    deviator,
     flow,
     gated,
     gram,
@@ -85,6 +88,7 @@ from constitutive.tensor import determinant, isochoric_factor, norm_squared, pus
 PER_FLOW = 0.5 * math.sqrt(2.0 / 3.0)  # equivalent plastic strain per |z|
 HEADER = 10  # G, lambda_e, tensors, scalars, channels, width, reciprocals of the three bounds of the envelope, unused
 TARGET, RATE, STRAIN, WORK, OUTSIDE, MEMORY = 9, 14, 15, 16, 17, 18  # where they begin in the state, behind N
+LONGEST, MOST_PARTS = 0.05, 64  # |e_tr - e_old| of a step, or of each of the parts that it is taken in; the most parts
 ASLEEP = 1e-7  # |e| below which a point that has never flowed is elastic, as it is ahead of a wave
 FIVE = 5 * BLOCK  # numbers of a deviator at all points of a block
 MOST = 1024  # units of a layer, channels, memories
@@ -98,19 +102,44 @@ def _load5(block, row, p):
 
 
 @njit
-def _strains(F_old, F_new, dt, state, work, t, size):
-    """e_old and e_trial into `work` (10 rows), the first two deviators of t, and |e_m| / e_s.
+def _load6(block, row, p):
+    """The symmetric tensor from row on of point p."""
+    b = row * BLOCK + p
+    return (block[b], block[b + BLOCK], block[b + 2 * BLOCK], block[b + 3 * BLOCK], block[b + 4 * BLOCK],
+            block[b + 5 * BLOCK])  # fmt: skip
 
-    The last row of `work` says which points are awake; returns how many. A point that sleeps is told of no change.
+
+@njit
+def _stretches(F, C):
+    """J^(-2/3) F^T F of all points into the six rows of C."""
+    for p in range(BLOCK):
+        A = load_tensor(F, p)
+        factor, metric = isochoric_factor(determinant(A)), gram(A)
+        for c in range(6):
+            C[c * BLOCK + p] = factor * metric[c]
+
+
+@njit
+def _strains(C, part, dt, state, work, t, size):
+    """e_old and e_trial into `work` (10 rows), the first two deviators of t, and |e_m| / e_s, in a part of the step.
+
+    C holds J^(-2/3) F^T F before and after the step, 6 rows each. Rows of work: 12 which points are awake, 13 in how
+    many parts each takes the step (told), 14 the time of a part, 0 for a point that has taken all of its own, 15 the
+    square of how far e moves. Returns how many points are awake. A point that sleeps is told of no change.
     """
     awake = 0.0
     for p in range(BLOCK):
-        N, A, B = load_tensor(state, p), load_tensor(F_old, p), load_tensor(F_new, p)
-        e_old = elastic_strain(A, N, isochoric_factor(determinant(A)))
-        e_trial = elastic_strain(B, N, isochoric_factor(determinant(B)))
-        mean, shape, length = network_inputs(e_old, e_trial, N, _load5(state, TARGET, p), state[RATE * BLOCK + p], dt)
+        N, before, after, parts = load_tensor(state, p), _load6(C, 0, p), _load6(C, 6, p), work[13 * BLOCK + p]
+        time = dt / parts if part < parts else 0.0
+        e_old = deviator(push_forward(transpose(N), between(before, after, min(part / parts, 1.0))))
+        e_trial = deviator(push_forward(transpose(N), between(before, after, min((part + 1.0) / parts, 1.0))))
+        mean, shape, length = network_inputs(e_old, e_trial, N, _load5(state, TARGET, p), state[RATE * BLOCK + p], time)
         wakes = 1.0 if contract(e_trial, e_trial) > ASLEEP * ASLEEP or state[STRAIN * BLOCK + p] > 0.0 else 0.0
+        change = (e_trial[0] - e_old[0], e_trial[1] - e_old[1], e_trial[2] - e_old[2], e_trial[3] - e_old[3],
+                  e_trial[4] - e_old[4])  # fmt: skip
         work[12 * BLOCK + p] = wakes
+        work[14 * BLOCK + p] = time
+        work[15 * BLOCK + p] = contract(change, change)
         awake += wakes
         for c in range(5):
             work[c * BLOCK + p] = wakes * e_old[c]
@@ -119,6 +148,19 @@ def _strains(F_old, F_new, dt, state, work, t, size):
             t[(5 + c) * BLOCK + p] = shape[c]
         size[p] = length
     return awake
+
+
+@njit
+def _parts(work):
+    """Row 13 of work: in how many parts each point takes the step, by row 15; returns the most."""
+    most = 1.0
+    for p in range(BLOCK):
+        change = work[15 * BLOCK + p]
+        few = change < (MOST_PARTS * LONGEST) ** 2  # not a number: not few
+        parts = math.floor(math.sqrt(change) / LONGEST) + 1.0 if few else float(MOST_PARTS)
+        work[13 * BLOCK + p] = parts
+        most = max(most, parts)
+    return int(most)
 
 
 @njit
@@ -148,9 +190,9 @@ def _gates(channels, v, units, parts):
 
 
 @njit
-def _flow(G, dt, out, u, work, state):
+def _flow(G, out, u, part, work, state):
     """New N, T, r, plastic strain and plastic work; rows 10 and 11 of work receive |z| and x b(e_trial)."""
-    awake = work[12 * BLOCK : 13 * BLOCK]
+    awake, parts, dt = work[12 * BLOCK : 13 * BLOCK], work[13 * BLOCK : 14 * BLOCK], work[14 * BLOCK : 15 * BLOCK]
     for p in range(BLOCK):
         e_old, e_trial, T32 = _load5(work, 0, p), _load5(work, 5, p), _load5(out, 0, p)
         T = (
@@ -161,17 +203,20 @@ def _flow(G, dt, out, u, work, state):
             ELASTIC_SCALE * np.float64(T32[4]),
         )
         r = relaxation_rate(np.float64(u[p]))
-        N, e, length, ageing = flow(e_old, e_trial, T, r * dt, load_tensor(state, p))
-        for c in range(9):
-            state[c * BLOCK + p] = N[c]
-        for c in range(5):
-            state[(TARGET + c) * BLOCK + p] = awake[p] * T[c]
-        state[RATE * BLOCK + p] = awake[p] * r
-        state[STRAIN * BLOCK + p] += PER_FLOW * length
-        d = (e_trial[0] - e[0], e_trial[1] - e[1], e_trial[2] - e[2], e_trial[3] - e[3], e_trial[4] - e[4])
-        state[WORK * BLOCK + p] += max(0.25 * G * (contract(e_old, d) + contract(e, d)), 0.0)
-        work[10 * BLOCK + p] = length
-        work[11 * BLOCK + p] = ageing
+        N, e, length, ageing = flow(e_old, e_trial, T, r * dt[p], load_tensor(state, p))
+        work[10 * BLOCK + p] = 0.0
+        work[11 * BLOCK + p] = 0.0
+        if part < parts[p]:
+            for c in range(9):
+                state[c * BLOCK + p] = N[c]
+            for c in range(5):
+                state[(TARGET + c) * BLOCK + p] = awake[p] * T[c]
+            state[RATE * BLOCK + p] = awake[p] * r
+            state[STRAIN * BLOCK + p] += PER_FLOW * length
+            d = (e_trial[0] - e[0], e_trial[1] - e[1], e_trial[2] - e[2], e_trial[3] - e[3], e_trial[4] - e[4])
+            state[WORK * BLOCK + p] += max(0.25 * G * (contract(e_old, d) + contract(e, d)), 0.0)
+            work[10 * BLOCK + p] = length
+            work[11 * BLOCK + p] = ageing
 
 
 @njit
@@ -258,19 +303,27 @@ def update_block(params, F_old, F_new, dt, stress, state, status):
     t, x = np.empty((2 + tensors) * FIVE, np.float32), np.empty((2 * channels + scalars + 1) * BLOCK, np.float32)
     out = np.empty((1 + tensors) * FIVE, np.float32)
     units = np.empty((1 + 2 * channels + 2 * scalars + tensors) * BLOCK, np.float32)
-    work = np.empty(13 * BLOCK)
-    if _strains(F_old, F_new, dt, state, work, t, x[(2 * channels + scalars) * BLOCK :]) == 0.0:
+    work, C = np.empty(16 * BLOCK), np.empty(12 * BLOCK)
+    work[13 * BLOCK : 14 * BLOCK] = 1.0
+    size = x[(2 * channels + scalars) * BLOCK :]
+    _stretches(F_old, C[: 6 * BLOCK])
+    _stretches(F_new, C[6 * BLOCK :])
+    if _strains(C, 0, dt, state, work, t, size) == 0.0:
         return _respond(params, F_new, stress, state, status)
+    parts = _parts(work)
     remembered_from = MEMORY * BLOCK + tensors * FIVE
-    for p in range(tensors * FIVE):
-        t[2 * FIVE + p] = state[MEMORY * BLOCK + p]
-    for p in range(scalars * BLOCK):
-        x[2 * channels * BLOCK + p] = state[remembered_from + p]
-    _network(weights, tensors, scalars, channels, width, t, x, out, units)
-    _flow(params[0], dt, out, units, work, state)
     targets = units[(1 + 2 * channels) * BLOCK : (1 + 2 * channels + scalars) * BLOCK]
     gates = units[(1 + 2 * channels + scalars) * BLOCK :]
-    _remember(memory, tensors, scalars, out, targets, gates, work, state)
+    for part in range(parts):
+        if parts > 1:
+            _strains(C, part, dt, state, work, t, size)
+        for p in range(tensors * FIVE):
+            t[2 * FIVE + p] = state[MEMORY * BLOCK + p]
+        for p in range(scalars * BLOCK):
+            x[2 * channels * BLOCK + p] = state[remembered_from + p]
+        _network(weights, tensors, scalars, channels, width, t, x, out, units)
+        _flow(params[0], out, units, part, work, state)
+        _remember(memory, tensors, scalars, out, targets, gates, work, state)
     return _respond(params, F_new, stress, state, status)
 
 

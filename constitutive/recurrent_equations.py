@@ -132,6 +132,19 @@ def elastic_strain(F, N, factor):
 
 
 @inline
+def between(C_old, C_new, part):
+    """C after a part of the step, straight from C_old to C_new, 6-tuples."""
+    return (
+        C_old[0] + part * (C_new[0] - C_old[0]),
+        C_old[1] + part * (C_new[1] - C_old[1]),
+        C_old[2] + part * (C_new[2] - C_old[2]),
+        C_old[3] + part * (C_new[3] - C_old[3]),
+        C_old[4] + part * (C_new[4] - C_old[4]),
+        C_old[5] + part * (C_new[5] - C_old[5]),
+    )
+
+
+@inline
 def network_inputs(e_old, e_trial, N, T, r, dt):
     """What the network is told beside its memories: e_m / e_s, shape (deviators), |e_m| / e_s."""
     e = relaxed(e_old, e_trial, T, r * dt)

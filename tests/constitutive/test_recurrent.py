@@ -4,12 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy.linalg import expm
+from scipy.linalg import expm, sqrtm
 
 from constitutive.artefact import save_artefact
 from constitutive.drive import drive
 from constitutive.law import INVERTED, LawError
-from constitutive.recurrent import LAW, MEMORY, OUTSIDE, PER_FLOW, STRAIN, WORK
+from constitutive.recurrent import LAW, LONGEST, MEMORY, OUTSIDE, PER_FLOW, STRAIN, WORK
 from constitutive.recurrent_equations import ELASTIC_SCALE, ONSET, RATE_SCALE, TINY
 from constitutive.tensor import COLUMN, ROW, full, random_rotations, von_mises
 
@@ -187,6 +187,33 @@ def test_smaller_steps_converge(law):
     change = [np.abs(a - b).max() / von_mises(b).max() for a, b in pairwise(ends)]
     assert change[2] < 0.02
     assert change[2] < 0.6 * change[1]
+
+
+def test_a_long_step_is_taken_in_parts(law):
+    """As many as its elastic trial asks for, straight in J^(-2/3) F^T F, and whatever the others of its block do."""
+    F = paths(4, 40)[:27]
+    start = drive(law, times(40)[:27], F)
+    stretch = np.diag([1.05, 0.99, 0.962])
+    long = np.stack([F[-1], F[-1] @ stretch / np.cbrt(np.linalg.det(stretch))])
+    answer = drive(law, np.array([0.0, 2e-7]), long, state=start.state).stress[-1]
+    for point in range(4):
+        N, J = start.state[point, :9].reshape(3, 3), np.linalg.det(long[:, point])
+        C = long[:, point].swapaxes(1, 2) @ long[:, point] / np.cbrt(J * J)[:, None, None]
+        change = N.T @ (C[1] - C[0]) @ N
+        parts = int(np.linalg.norm(change - np.trace(change) / 3.0 * np.eye(3)) / LONGEST) + 1
+        assert parts > 1
+        between = C[0] + np.linspace(0.0, 1.0, parts + 1)[:, None, None] * (C[1] - C[0])
+        U = np.array([sqrtm(c) for c in between]) * np.cbrt(J[0])
+        stress = drive(law, np.linspace(0.0, 2e-7, parts + 1), U[:, None], state=start.state[[point]]).stress[-1]
+        assert von_mises(stress) == pytest.approx(von_mises(answer[[point]]), rel=5e-3)
+        alone = drive(law, np.array([0.0, 2e-7]), long[:, [point]], state=start.state[[point]]).stress[-1]
+        assert np.array_equal(alone[0], answer[point])
+    held = drive(law, np.array([0.0, 2e-7]), np.stack([F[-1]] * 2), state=start.state)
+    mixed = long.copy()
+    mixed[1, 0] = F[-1, 0]
+    beside = drive(law, np.array([0.0, 2e-7]), mixed, state=start.state)
+    assert np.array_equal(beside.stress[-1, 0], held.stress[-1, 0])
+    assert np.array_equal(beside.state[0], held.state[0])
 
 
 def test_a_held_strain_relaxes(law):
