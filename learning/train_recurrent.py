@@ -1,7 +1,8 @@
 """Training of the law `recurrent`: whole rollouts along the stored paths against the fine scale's deviatoric stress.
 
 The pressure is exact. Early in training paths are cut short, and their number of steps varies: some batches skip every
-other sample, some get a sample in between, so that the law must agree with itself at any time step. The learning rate
+other sample, some get a sample in between, so that the law must agree with itself at any time step. The law takes long
+steps in parts, training does not: on paths with such steps the law's errors are the smaller ones. The learning rate
 rises over the first 200 iterations and falls along a cosine; resumed with fewer --iterations, it falls sooner.
 """
 

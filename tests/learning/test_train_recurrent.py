@@ -28,7 +28,7 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "paths"
     generate.main(
         ["--law", "taylor", "--material", "magnesium_liu2022", "--set", "grains=3", "--paths", "8", "--steps", "24",
-         "--strain", "0.3", "--workers", "1", "--output", str(folder), "--quiet"]
+         "--strain", "0.1", "--workers", "1", "--output", str(folder), "--quiet"]
     )  # fmt: skip
     return folder
 
@@ -141,7 +141,7 @@ def test_several_sets_are_mixed(data, tmp_path, capsys):
     other = tmp_path / "other"
     generate.main(
         ["--law", "taylor", "--material", "magnesium_liu2022", "--set", "grains=2", "--paths", "2", "--steps", "24",
-         "--strain", "0.3", "--workers", "1", "--output", str(other), "--quiet"]
+         "--strain", "0.1", "--workers", "1", "--output", str(other), "--quiet"]
     )  # fmt: skip
     with pytest.raises(SystemExit):
         run(data, tmp_path / "none.npz", "--also", str(other))
