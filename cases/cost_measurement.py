@@ -75,23 +75,26 @@ def measure(
 ) -> dict[str, Measurement]:
     """Time `case` (of CASES) with each law of `words`, by label, in folders below `folder`; `say` is told each run."""
     found = {label: Measurement(word, folder / f"{case}_{k}") for k, (label, word) in enumerate(words.items())}
-    for label, one in list(found.items()):
+
+    def run(label: str, *more: float) -> dict[str, float] | None:
+        """A run; None where its law fails, which is then left out."""
         try:
-            _run(case, one, plan, WARM_UP)
+            return _run(case, found[label], plan, *more)
         except MaterialError as error:
             say(f"{case}: without {label}, which failed: {error}")
             del found[label]
+            return None
+
+    for label in list(found):
+        run(label, WARM_UP)
     for number in range(plan.rounds):
         for label, one in list(found.items()):
             if number >= LEAST_ROUNDS and one.spent > plan.seconds:
                 continue
-            try:
-                one.runs.append(_run(case, one, plan))
-            except MaterialError as error:
-                say(f"{case}: without {label}, which failed: {error}")
-                del found[label]
-                continue
-            say(f"{case}, round {number + 1} of {plan.rounds}: {label} {one.runs[-1]['whole']:.2f} s")
+            timed = run(label)
+            if timed is not None:
+                one.runs.append(timed)
+                say(f"{case}, round {number + 1} of {plan.rounds}: {label} {timed['whole']:.2f} s")
     return found
 
 
