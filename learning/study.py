@@ -58,7 +58,8 @@ NETWORKS = {"pca_net": "random", "cut": "cut", "recurrent": "recurrent"}  # by t
 class Scale:
     """Sizes of a study; networks as in learning.train.
 
-    `train` paths of the main sets, one in `share` (2, 4 or 8) for most others, and `test` to judge each.
+    `train` paths of the main sets, one in `share` (2, 4 or 8) for most others, one in `fixed_share` (2, 4 or 8) for
+    that of fixed intervals, and `test` to judge each.
     """
 
     points: int
@@ -66,6 +67,7 @@ class Scale:
     substeps: int
     train: int
     share: int
+    fixed_share: int
     test: int
     fine: int
     modes: tuple[int, ...]
@@ -83,17 +85,23 @@ class Scale:
         """Paths of the sets that a part of a main set is compared with."""
         return self.train // self.share
 
+    @property
+    def fixed(self) -> int:
+        """Paths of fixed intervals, compared with as many of random ones."""
+        return self.train // self.fixed_share
+
 
 SCALES = {
-    "small": Scale(16, 50, 2, 240, 2, 40, 8, (4, 8, 16), 128, 3, 400, 32, 2e-3, 2000, 8, 1),
-    "medium": Scale(16, 100, 1, 800, 8, 60, 10, (8, 16, 32), 256, 3, 300, 32, 1e-3, 3000, 16, 1),
-    "paper": Scale(64, 200, 5, 4000, 2, 2000, 100, (8, 16, 32), 1000, 4, 500, 16, 1e-4, 20000, 32, 5),
+    "small": Scale(16, 50, 2, 240, 2, 2, 40, 8, (4, 8, 16), 128, 3, 400, 32, 2e-3, 2000, 8, 1),
+    "medium": Scale(16, 100, 1, 800, 8, 2, 60, 10, (8, 16, 32), 256, 3, 300, 32, 1e-3, 3000, 16, 1),
+    "large": Scale(32, 200, 1, 3200, 8, 8, 100, 10, (8, 16, 32), 500, 4, 400, 32, 1e-3, 8000, 16, 1),
+    "paper": Scale(64, 200, 5, 4000, 2, 2, 2000, 100, (8, 16, 32), 1000, 4, 500, 16, 1e-4, 20000, 32, 5),
 }
 
 
 def paths_of(name: str, scale: Scale) -> int:
-    """How many there are in a set to train on; fixed intervals are compared with random ones at half of the paths."""
-    return scale.train if name in MAIN else scale.train // 2 if name == "fixed" else scale.others
+    """How many there are in a set to train on."""
+    return scale.train if name in MAIN else scale.fixed if name == "fixed" else scale.others
 
 
 def make_sets(folder: Path, scale: Scale, workers: int, quiet: bool) -> None:
@@ -151,10 +159,10 @@ def _arguments(options: Mapping[str, Any]) -> tuple[str, ...]:
 def table_rows(folder: Path, scale: Scale, made: Mapping[str, Training]) -> list[dict[str, Any]]:
     """The cases of the table: a network, the set it is tested on, and the errors."""
     few, most = scale.others, scale.modes[-1]
-    half, plane, space = f"random_{scale.train // 2}", f"random_{few}", f"taylor_random_{few}"
+    as_fixed, plane, space = f"random_{scale.fixed}", f"random_{few}", f"taylor_random_{few}"
     tests = {
         f"random_{scale.train}": ("random_test", "fixed_test", "large_test"),
-        plane: ("random_test",), half: ("random_test", "fixed_test"), "fixed": ("fixed_test", "random_test"),
+        plane: ("random_test",), as_fixed: ("random_test", "fixed_test"), "fixed": ("fixed_test", "random_test"),
         **{f"random_{m}_modes": ("random_test",) for m in scale.modes[:-1]},
         "large": ("large_test",), "rate": ("rate_test",),
         space: ("taylor_random_test", "taylor_fixed_test"), "taylor_fixed": ("taylor_fixed_test", "taylor_random_test"),

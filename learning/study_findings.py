@@ -15,7 +15,7 @@ def findings(result: Mapping[str, Any]) -> list[str]:
     """Lines of a Markdown table; errors in per cent, total where nothing else is said."""
     rows = {(row["model"], row["test"]): row for row in result["table"]}
     sizes = result["sizes"]
-    few, half, most = (f"random_{sizes['train'] // k}" for k in (sizes["share"], 2, 1))
+    few, as_fixed, most = (f"random_{sizes['train'] // k}" for k in (sizes["share"], sizes["fixed_share"], 1))
 
     def error(model: str, test: str = "random", norm: str = "total") -> str:
         return percent(rows[model, f"{test}_test"][norm])
@@ -31,7 +31,10 @@ def findings(result: Mapping[str, Any]) -> list[str]:
         ("error falls with training paths", f"{by_paths} with {_listed(model['paths'] for model in curve)} paths"),
         ("error independent of resolution", f"{by_steps} with {_listed(row['steps'] for row in steps)} steps"),
         ("error falls with PCA dimension, then saturates", f"{by_modes} with {_listed(sizes['modes'])} modes"),
-        ("random intervals serve other paths", f"{error(half)} on random, {error(half, 'fixed')} on fixed ones"),
+        (
+            "random intervals serve other paths",
+            f"{error(as_fixed)} on random, {error(as_fixed, 'fixed')} on fixed ones",
+        ),
         ("fixed intervals do not", f"{error('fixed', 'fixed')} on fixed, {error('fixed')} on random ones"),
         ("larger strains need more paths", f"U_max 0.15: {error(few)}, 0.25: {error('large', 'large')}, at equal data"),
         ("no influence of the rate exponent", f"1/m = 2: {error(few)}, 1: {error('rate', 'rate')}, at equal data"),

@@ -15,8 +15,8 @@ from learning.study_report import learning_curve  # noqa: E402
 from learning.training import Training  # noqa: E402
 
 TINY = study.Scale(
-    points=8, steps=8, substeps=2, train=8, share=2, test=2, fine=1, modes=(2, 4), width=8, layers=1, epochs=4, batch=4,
-    learning_rate=2e-3, iterations=2, voxels=4, walks=0,
+    points=8, steps=8, substeps=2, train=8, share=2, fixed_share=2, test=2, fine=1, modes=(2, 4), width=8, layers=1,
+    epochs=4, batch=4, learning_rate=2e-3, iterations=2, voxels=4, walks=0,
 )  # fmt: skip
 ARGUMENTS = ["--scale", "tiny", "--workers", "1", "--quiet"]
 
