@@ -14,8 +14,7 @@ from matplotlib.transforms import BboxBase
 from PIL import Image
 from tqdm import tqdm
 
-from cases.impact import number_at_least
-from cases.options import command_parser, user_errors
+from cases.options import command_parser, count, user_errors
 from cases.run_folder import RunFolder, open_run
 from cases.snapshots import add_view_options, target
 from fem.axial_cut import AxialCut
@@ -32,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         "animation", __doc__, "python -m cases.animation runs/taylor_anvil --fields von_mises --fps 5"
     )
     made.add_argument("run", help="run folder with frames")
-    made.add_argument("--fps", type=number_at_least(1, int), default=8, help="frames a second")
+    made.add_argument("--fps", type=count, default=8, help="frames a second")
     add_view_options(made, "animation.gif")
     made.set_defaults(fields=list(PANELS))
     return made

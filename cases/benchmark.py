@@ -13,8 +13,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from cases.impact import number_at_least
-from cases.options import add_material_options, chosen_material, command_parser, user_errors
+from cases.options import add_material_options, chosen_material, command_parser, count, user_errors
 from fem.contact import plane
 from fem.meshing import box
 from fem.model import ELEMENTS, Model
@@ -31,10 +30,9 @@ def parser():
         "benchmark", __doc__, "python -m cases.benchmark --law j2 --elements 3000 30000 --threads 1 2"
     )
     add_material_options(made)
-    whole = number_at_least(1, int)
     made.add_argument("--element", choices=ELEMENTS, default="hex8r", help="element type")
-    made.add_argument("--elements", type=whole, nargs="+", default=[3_000, 30_000, 300_000], help="mesh sizes, about")
-    made.add_argument("--threads", type=whole, nargs="+", default=list(range(1, MOST_THREADS + 1)), help="threads")
+    made.add_argument("--elements", type=count, nargs="+", default=[3_000, 30_000, 300_000], help="mesh sizes, about")
+    made.add_argument("--threads", type=count, nargs="+", default=list(range(1, MOST_THREADS + 1)), help="threads")
     made.add_argument("--json", metavar="FILE", help="write the figures into this file as well")
     return made
 

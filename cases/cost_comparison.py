@@ -23,9 +23,8 @@ from typing import Any
 from cases.comparison import compare, read_run
 from cases.cost_measurement import Measurement, Plan, measure
 from cases.cost_report import environment, has_errors, law_numbers, markdown, plot, relate, scaled
-from cases.impact import number_at_least
 from cases.off_line_cost import OffLineCost, off_line_cost
-from cases.options import OptionError, command_parser, named_material, one_line, positive, user_errors
+from cases.options import OptionError, command_parser, count, named_material, one_line, positive, user_errors
 from cases.registry import CASES
 from cases.validation import shown_name
 from constitutive.artefact import read_artefact
@@ -43,7 +42,6 @@ FILES = ("cost.md", "cost.json", "cost.png")
 
 def parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    whole = number_at_least(1, int)
     made = command_parser(
         "cost_comparison", __doc__, "python -m cases.cost_comparison --laws johnson_cook mine.npz taylor --quick"
     )
@@ -55,14 +53,14 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--end-time", type=positive, default=1e-6, help="time to compute to, s")
     made.add_argument("--element", choices=ELEMENTS, default="hex8r", help="element type")
     made.add_argument("--symmetry", choices=("full", "quarter"), default="quarter", help="part of the body to compute")
-    made.add_argument("--elements-across", type=whole, help="of the rod, even (default: 12, with --quick 8)")
-    made.add_argument("--elements-through", type=whole, help="of the plate (default: 8, with --quick 4)")
-    made.add_argument("--threads", type=whole, default=1, help="threads of the solver")
-    made.add_argument("--rounds", type=whole, help=f"runs of each law (default: {ROUNDS}, with --quick {QUICK_ROUNDS})")
+    made.add_argument("--elements-across", type=count, help="of the rod, even (default: 12, with --quick 8)")
+    made.add_argument("--elements-through", type=count, help="of the plate (default: 8, with --quick 4)")
+    made.add_argument("--threads", type=count, default=1, help="threads of the solver")
+    made.add_argument("--rounds", type=count, help=f"runs of each law (default: {ROUNDS}, with --quick {QUICK_ROUNDS})")
     made.add_argument(
         "--seconds", type=positive, default=60.0, help="time for each law and case, s, after which it has two rounds"
     )
-    made.add_argument("--scaled-elements", type=whole, default=1_000_000, help="mesh size of the scaled figures")
+    made.add_argument("--scaled-elements", type=count, default=1_000_000, help="mesh size of the scaled figures")
     made.add_argument("--output", default="runs/cost_comparison", help="folder for tables, numbers and plot")
     made.add_argument("--overwrite", action="store_true", help="replace the tables, numbers and plot there")
     made.add_argument("--quiet", action="store_true", help="print nothing but errors")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cases.options import add_material_options, chosen_material, positive
+from cases.options import add_material_options, chosen_material, count, number_at_least, positive
 from constitutive.material import Material, load_material
 from fem.elements import Controls
 from fem.mesh import Mesh
@@ -26,19 +26,6 @@ HOURGLASS = {
 FREE = ("threads", "quiet", "restart", "overwrite", "output", "no_picture", "checkpoint_seconds", "end_time")
 
 
-def number_at_least(least: float, kind: type = float) -> Callable[[str], Any]:
-    """Argument type: a finite number not below `least`."""
-
-    def convert(text: str) -> Any:
-        value = kind(text)
-        if not least <= value < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text} is not a number of at least {least}")
-        return value
-
-    convert.__name__ = kind.__name__
-    return convert
-
-
 def add_impact_options(parser: argparse.ArgumentParser, name: str) -> None:
     """The options that rod and plate have in common; `case` tells later which of them was run."""
     parser.set_defaults(case=name)
@@ -52,8 +39,8 @@ def add_impact_options(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--contact", choices=CONTACTS, default="kinematic", help="contact method")
     parser.add_argument("--friction", type=number_at_least(0.0), default=0.0, help="Coulomb's coefficient, 1")
     parser.add_argument("--symmetry", choices=("full", "quarter"), default="full", help="part of the body to compute")
-    parser.add_argument("--frames", type=number_at_least(1, int), default=20, help="field frames to write")
-    parser.add_argument("--threads", type=number_at_least(1, int), default=MOST_THREADS, help="threads of the solver")
+    parser.add_argument("--frames", type=count, default=20, help="field frames to write")
+    parser.add_argument("--threads", type=count, default=MOST_THREADS, help="threads of the solver")
     parser.add_argument("--output", default=f"runs/{name}", help="run folder")
     parser.add_argument(
         "--restart", action="store_true", help="go on from the checkpoint in the run folder, also to a later --end-time"

@@ -124,25 +124,23 @@ def positive(text: str) -> float:
     return value
 
 
-def count(text: str) -> int:
-    """Argument type: a whole number of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
+def number_at_least(least: float, kind: type = float) -> Callable[[str], Any]:
+    """Argument type: a finite number, or one of `kind` int, not below `least`."""
+
+    def convert(text: str) -> Any:
+        value = kind(text)
+        if not least <= value < math.inf:
+            raise argparse.ArgumentTypeError(f"{text} is not a number of at least {least}")
+        return value
+
+    convert.__name__ = "whole number" if kind is int else "number"
+    return convert
 
 
-def natural(text: str) -> int:
-    """Argument type: a whole number of at least 0."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return value
-
+natural, count = number_at_least(0, int), number_at_least(1, int)
 
 # argparse names a type in its messages
 finite.__name__ = positive.__name__ = "number"
-count.__name__ = natural.__name__ = "whole number"
 
 
 def user_errors(main: Callable[..., Any]) -> Callable[..., Any]:

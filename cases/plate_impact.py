@@ -8,8 +8,8 @@ import argparse
 
 import numpy as np
 
-from cases.impact import add_impact_options, number_at_least, parse, run_case, symmetric_model
-from cases.options import command_parser, positive, user_errors
+from cases.impact import add_impact_options, parse, run_case, symmetric_model
+from cases.options import command_parser, count, positive, user_errors
 from constitutive.material import Material
 from fem.contact import RigidBody, cylinder
 from fem.elements import Controls
@@ -34,9 +34,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--projectile-radius", type=positive, default=2e-3, help="radius of the projectile, m")
     made.add_argument("--thickness", type=positive, default=1e-3, help="thickness of the plate, m")
     made.add_argument("--plate-radius", type=positive, default=8e-3, help="radius of the plate, m")
-    made.add_argument(
-        "--elements-through", type=number_at_least(1, int), default=8, help="elements through the thickness"
-    )
+    made.add_argument("--elements-through", type=count, default=8, help="elements through the thickness")
     add_impact_options(made, "plate_impact")
     return made
 

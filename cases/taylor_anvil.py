@@ -7,8 +7,8 @@ import argparse
 
 import numpy as np
 
-from cases.impact import add_impact_options, number_at_least, parse, run_case, symmetric_model
-from cases.options import command_parser, positive, user_errors
+from cases.impact import add_impact_options, parse, run_case, symmetric_model
+from cases.options import command_parser, number_at_least, positive, user_errors
 from constitutive.material import Material
 from fem.contact import RigidBody, plane
 from fem.elements import Controls

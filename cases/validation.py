@@ -20,8 +20,18 @@ from typing import Any
 
 from cases import comparison_pictures
 from cases.comparison import FIELDS, Run, comparison, read_run
-from cases.impact import FREE, number_at_least, parse, run_case
-from cases.options import OptionError, command_parser, named_material, one_line, positive, split_name, user_errors
+from cases.impact import FREE, parse, run_case
+from cases.options import (
+    OptionError,
+    command_parser,
+    count,
+    named_material,
+    number_at_least,
+    one_line,
+    positive,
+    split_name,
+    user_errors,
+)
 from cases.registry import CASES, command_name
 from cases.report import percent, table
 from constitutive.law import LawError
@@ -43,19 +53,18 @@ def parser() -> argparse.ArgumentParser:
         "python -m cases.validation --cases rod --laws taylor recurrent mine.npz magnesium_empirical --quick "
         "--output runs/validation",
     )
-    whole = number_at_least(1, int)
     made.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES), help="what to run")
     made.add_argument("--laws", nargs="+", metavar="LAW", help="the reference first (default, as far as "
                       f"they ship: {' '.join(DEFAULT_LAWS)})")  # fmt: skip
     made.add_argument("--elements-across", type=number_at_least(2, int), default=12, help="of the rod, even")
-    made.add_argument("--elements-through", type=whole, default=8, help="of the plate")
+    made.add_argument("--elements-through", type=count, default=8, help="of the plate")
     made.add_argument("--quick", action="store_true", help=f"coarse: {QUICK['rod']} across, {QUICK['plate']} through")
     made.add_argument("--velocity", type=positive, default=200.0, help="impact velocity, m/s")
     made.add_argument("--end-time", type=positive, default=1e-6, help="time to compute to, s")
     made.add_argument("--element", choices=ELEMENTS, default="hex8r", help="as of the cases")
     made.add_argument("--symmetry", choices=("full", "quarter"), default="quarter", help="part of the body to compute")
     made.add_argument("--frames", type=number_at_least(2, int), default=20, help="frames at which fields are compared")
-    made.add_argument("--threads", type=whole, default=MOST_THREADS, help="threads of the solver")
+    made.add_argument("--threads", type=count, default=MOST_THREADS, help="threads of the solver")
     made.add_argument("--output", default="runs/validation", help="folder of all runs")
     made.add_argument("--overwrite", action="store_true", help="run everything anew")
     made.add_argument("--quiet", action="store_true", help="print nothing but errors")
