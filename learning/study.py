@@ -5,9 +5,9 @@ errors: against the number of paths and epochs, the resolution, the number of pr
 load-unload and cavity-expansion paths; causality; isotropy; random against fixed time intervals; beside PCA-Net a
 recurrent surrogate (learning/cell_stress.py). Then Taylor's assumption against a full field in space.
 
---scale small takes minutes, medium an hour or two, paper the paper's sizes and days. Interrupted, the same command goes
-on: data sets, trainings and answers that are in the folder are not computed again. The folder then holds study.md,
-study.json and the pictures.
+--scale small takes minutes, medium an hour, large some two, paper the paper's sizes and days. Interrupted, the same
+command goes on: data sets, trainings and answers that are in the folder are not computed again. The folder then holds
+study.md, study.json and the pictures.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,79 +29,18 @@ from constitutive.tensor import full
 from learning import dataset, generate, study_paths
 from learning.errors import root_mean_square
 from learning.fine_scale import RESIDUAL
-from learning.study_models import Model, errors, predict, reduction_errors, summary, trained
+from learning.study_models import errors, predict, reduction_errors, summary, trained
 from learning.study_pictures import draw_all
+from learning.study_plan import SCALES, SETS, TAYLOR, Scale, models, paths_of
 from learning.study_report import markdown
 from learning.taylor_assumption import judgement
 from learning.training import Training
 
 PLANE, SPACE = "plane_crystal_liu2022", "magnesium_liu2022"
-TAYLOR = ("--law", "taylor", "--sampler", "paper")
-LARGE, RATE = "0.25", ("--set", "slip.0.m=1.0", "--set", "slip.1.m=1.0")
-SETS: dict[str, tuple[str, ...]] = {
-    "random": (),
-    "fixed": ("--fixed-intervals",),
-    "large": ("--strain", LARGE),
-    "rate": RATE,
-    "taylor_random": TAYLOR,
-    "taylor_fixed": (*TAYLOR, "--fixed-intervals"),
-    "taylor_large": (*TAYLOR, "--strain", LARGE),
-}
-MAIN = ("random", "taylor_random")  # sets of all `train` paths; networks are trained on parts of them as well
 U_MAX = 0.15
 FINE_STEPS, STRIDES = 1000, (20, 10, 5, 4, 2, 1)  # the set of the test of resolution: 50 to 1000 steps
 TRAIN_SEED, TEST_SEED = "1", "2"
 NETWORKS = {"pca_net": "random", "cut": "cut", "recurrent": "recurrent"}  # by the names of their models, with _paths
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Sizes of a study; networks as in learning.train.
-
-    `train` paths of the main sets, one in `share` (2, 4 or 8) for most others, one in `fixed_share` (2, 4 or 8) for
-    that of fixed intervals, and `test` to judge each.
-    """
-
-    points: int
-    steps: int
-    substeps: int
-    train: int
-    share: int
-    fixed_share: int
-    test: int
-    fine: int
-    modes: tuple[int, ...]
-    width: int
-    layers: int
-    epochs: int
-    batch: int
-    learning_rate: float
-    iterations: int  # of the recurrent surrogate
-    voxels: int
-    walks: int
-
-    @property
-    def others(self) -> int:
-        """Paths of the sets that a part of a main set is compared with."""
-        return self.train // self.share
-
-    @property
-    def fixed(self) -> int:
-        """Paths of fixed intervals, compared with as many of random ones."""
-        return self.train // self.fixed_share
-
-
-SCALES = {
-    "small": Scale(16, 50, 2, 240, 2, 2, 40, 8, (4, 8, 16), 128, 3, 400, 32, 2e-3, 2000, 8, 1),
-    "medium": Scale(16, 100, 1, 800, 8, 2, 60, 10, (8, 16, 32), 256, 3, 300, 32, 1e-3, 3000, 16, 1),
-    "large": Scale(32, 200, 1, 3200, 8, 8, 60, 10, (8, 16, 32), 300, 3, 300, 64, 1e-3, 4000, 16, 1),
-    "paper": Scale(64, 200, 5, 4000, 2, 2, 2000, 100, (8, 16, 32), 1000, 4, 500, 16, 1e-4, 20000, 32, 5),
-}
-
-
-def paths_of(name: str, scale: Scale) -> int:
-    """How many there are in a set to train on."""
-    return scale.train if name in MAIN else scale.fixed if name == "fixed" else scale.others
 
 
 def make_sets(folder: Path, scale: Scale, workers: int, quiet: bool) -> None:
@@ -119,41 +58,6 @@ def make_sets(folder: Path, scale: Scale, workers: int, quiet: bool) -> None:
         make(name, options, paths_of(name, scale), scale.steps, scale.substeps, TRAIN_SEED)
         make(f"{name}_test", options, scale.test, scale.steps, scale.substeps, TEST_SEED)
     make("random_fine", (), scale.fine, FINE_STEPS, 1, TEST_SEED)
-
-
-def models(scale: Scale) -> list[Model]:
-    """All trainings of the study."""
-
-    def pca(name: str, train: str, paths: int, modes: int, *more: str) -> Model:
-        steps = scale.epochs * -(-paths // scale.batch)
-        options = {
-            "modes-in": modes, "modes-out": modes, "width": scale.width, "layers": scale.layers,
-            "epochs": scale.epochs, "batch": scale.batch, "learning-rate": scale.learning_rate,
-            "intervals": scale.steps, "every": max(1, steps // 8), "pressure": "learned",
-        }  # fmt: skip
-        return Model(name, "pca_net", train, f"{train}_test", paths, (*more, *_arguments(options)))
-
-    def recurrent(name: str, train: str, paths: int) -> Model:
-        options = {
-            "iterations": scale.iterations, "batch": 128, "every": max(1, scale.iterations // 5), "tensors": 8,
-            "scalars": 4, "channels": 16, "width": 32,
-        }  # fmt: skip
-        return Model(name, "cell_stress", train, f"{train}_test", paths, _arguments(options))
-
-    most, few = scale.modes[-1], scale.others
-    sizes = [scale.train // k for k in (8, 4, 2, 1)]
-    return [
-        *(pca(f"random_{n}", "random", n, most, "--whole") for n in sizes),
-        *(pca(f"random_{m}_modes", "random", scale.train, m, "--whole") for m in scale.modes[:-1]),
-        *(pca(name, name, paths_of(name, scale), most, "--whole") for name in SETS if name not in MAIN),
-        *(pca(f"taylor_random_{n}", "taylor_random", n, most, "--whole") for n in (few, scale.train)),
-        *(pca(f"cut_{n}", "random", n, most) for n in (few, scale.train)),
-        *(recurrent(f"recurrent_{n}", "random", n) for n in (few, scale.train)),
-    ]
-
-
-def _arguments(options: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(word for key, value in options.items() for word in (f"--{key}", str(value)))
 
 
 def table_rows(folder: Path, scale: Scale, made: Mapping[str, Training]) -> list[dict[str, Any]]:

@@ -8,13 +8,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from learning import dataset, fine_scale, study  # noqa: E402
+from learning import dataset, fine_scale, study, study_plan  # noqa: E402
 from learning.errors import deviator  # noqa: E402
 from learning.study_models import in_other_times, in_plane, reduction_errors  # noqa: E402
 from learning.study_report import learning_curve  # noqa: E402
 from learning.training import Training  # noqa: E402
 
-TINY = study.Scale(
+TINY = study_plan.Scale(
     points=8, steps=8, substeps=2, train=8, share=2, fixed_share=2, test=2, fine=1, modes=(2, 4), width=8, layers=1,
     epochs=4, batch=4, learning_rate=2e-3, iterations=2, voxels=4, walks=0,
 )  # fmt: skip
@@ -25,7 +25,7 @@ ARGUMENTS = ["--scale", "tiny", "--workers", "1", "--quiet"]
 def folder(tmp_path_factory):
     """A finished study, and TINY as one of the scales."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(study.SCALES, "tiny", TINY)
+        patch.setitem(study_plan.SCALES, "tiny", TINY)
         patch.setattr(study, "FINE_STEPS", 40)
         patch.setattr(study, "STRIDES", (5, 1))
         made = tmp_path_factory.mktemp("study") / "tiny"
@@ -65,7 +65,7 @@ def test_errors_of_the_table_are_those_of_the_networks(folder):
     """One row, with the norm written out: relative L2 over time and the nine components."""
     scale, result = TINY, json.loads((folder / "study.json").read_text())
     row = next(row for row in result["table"] if (row["model"], row["test"]) == ("random_8", "fixed_test"))
-    model = next(model for model in study.models(scale) if model.name == "random_8")
+    model = next(model for model in study_plan.models(scale) if model.name == "random_8")
     data = dataset.load(folder / "fixed_test")
     stress, answer = data.stress.astype(float), study.predict(study.trained(folder, model, 1, True), data.time, data.U)
     for norm, part in (("total", lambda s: s), ("deviatoric", deviator), ("in_plane", in_plane)):
