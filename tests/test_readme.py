@@ -75,6 +75,28 @@ def test_reference_runs_give_the_printed_numbers(tmp_path, row):
     assert summary["hourglass_energy_ratio"] < 0.05
 
 
+IN_SITU = {row[0]: row[1:] for row in table("| law | rod: radius |")}
+CHANGE = {"rod": "radius_error", "plate": "deflection_error"}
+
+
+@pytest.mark.parametrize("case", ["rod", pytest.param("plate", marks=pytest.mark.slow)])
+def test_laws_in_situ_differ_from_the_concurrent_run_as_printed(tmp_path, case):
+    """Differences in per cent; those of the learned law are within the project's bars."""
+    laws = {"recurrent": "`recurrent`", "magnesium_empirical": "`magnesium_empirical` (Johnson-Cook)"}
+    options = ["--cases", case, "--laws", "taylor", *laws, "--threads", "1", "--quiet", "--output", str(tmp_path / "v")]
+    import_module("cases.validation").main(options)
+    runs = json.loads((tmp_path / "v" / "validation.json").read_text())["cases"][case]["runs"]
+    found = {}
+    for run in runs[1:]:
+        fields = [run["fields"][name]["final"] for name in ("von_mises", "deviatoric_strain")]
+        found[run["label"]] = [100.0 * x for x in (run[CHANGE[case]], *fields, run["contact_force_error"])]
+    for law, name in laws.items():
+        printed = IN_SITU[name][:4] if case == "rod" else IN_SITU[name][4:]
+        assert found[law] == pytest.approx([float(cell) for cell in printed], rel=0.05, abs=0.1)
+    change, stress, strain, _ = found["recurrent"]
+    assert abs(change) < (0.5 if case == "rod" else 2.0) and stress < 5.0 and strain < 3.0
+
+
 def test_files_that_readme_names_exist():
     for name in re.findall(r"\]\(([^)]+)\)", README):
         assert (ROOT / name).exists(), name
