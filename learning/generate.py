@@ -116,7 +116,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--fixed-duration", action="store_true", help="impact: all paths last --end-time, as pca_net wants them"
     )
-    made.add_argument("--histories", metavar="FILE.npz", help="recorded: what learning.histories made from runs")
+    made.add_argument(
+        "--histories",
+        metavar="FILE.npz",
+        help="recorded: what learning.histories made from runs; dask's workers read it too",
+    )
     made.add_argument("--fixed-intervals", action="store_true", help="paper: intervals of equal length")
     made.add_argument(
         "--texture-per-path", action="store_true", help="a fresh random texture for each path, for the isotropic limit"
