@@ -121,7 +121,7 @@ def draw_causality(path: Path, found: Mapping[str, np.ndarray]) -> None:
             for k, color in enumerate(("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple")):
                 axes.plot(found["t"], 1e-9 * found[group][k, :, 0], color=color, lw=0.8)
                 axes.plot(found["t"], 1e-9 * found[f"{group}_{kind}"][k, :, 0], color=color, ls="--")
-            axes.set(title=f"{group} paths, {label} dashed: stress 11, GPa", xlabel="t, s")
+            axes.set(title=f"{group} paths, {label} dashed", xlabel="t, s", ylabel="stress 11, GPa")
     figure.savefig(path, dpi=90)
 
 
