@@ -46,6 +46,7 @@ MAX_BISECTIONS = 6
 UNSTABLE = 1e3  # components of F_in^-1 that only a diverging integration reaches
 NUDGE = 1e-6  # of a displacement gradient, for differences
 SMALLEST_J, LARGEST_J = 0.1, 10.0  # range of isochoric_factor
+BEYOND = "a pixel is compressed or stretched beyond all bounds"
 
 
 @inline
@@ -155,6 +156,13 @@ class CellHistory:
     residual: np.ndarray
 
 
+def failure(step: int, time: float, F: np.ndarray, cause: str) -> CellError:
+    """The error of a path that cannot be followed beyond a step, which ends at a time, s, with the mean F (3, 3)."""
+    return CellError(
+        f"the unit cell fails in step {step}, at time {time:.6g} s (det F = {np.linalg.det(F):.6g}): {cause}"
+    )
+
+
 class Cell:
     """A unit cell of `points` pixels along each axis, as `fft2d` or `fft3d`, of the grains of a material's `values`.
 
@@ -197,10 +205,7 @@ class Cell:
             try:
                 P = run.advance(F[i - 1], F[i], times[i] - times[i - 1])
             except CellError as error:
-                raise CellError(
-                    f"the unit cell fails in step {i}, at time {times[i]:.6g} s (det F = {np.linalg.det(F[i]):.6g}): "
-                    f"{error}"
-                ) from None
+                raise failure(i, times[i], F[i], str(error)) from None
             stress.append(symmetric(P @ F[i].T) / np.linalg.det(F[i]))
             scalars.append(self.scalars(run.old))
             evaluations[i - 1], residual[i - 1] = run.evaluations, run.residual
@@ -209,14 +214,16 @@ class Cell:
 
     def scalars(self, states: States) -> dict[str, float]:
         """Means over the cell, of the names that `taylor` has."""
-        rows = states.y.reshape(len(states.y), -1, LANES).mean(axis=(0, 2))
+        return self.named_scalars(states.y.reshape(len(states.y), -1, LANES).mean(axis=(0, 2)))
+
+    def named_scalars(self, rows: np.ndarray) -> dict[str, Any]:
+        """By name, the scalars of means (rows of y, ...) of the unknowns over the cell."""
         twins = FIRST_SLIP + self.crystal.n_slip
-        slips = zip(self.families, rows[FIRST_SLIP:twins], strict=True)
         named = {f"slip_{name}": 0.0 for name in self.families}
-        for name, slip in slips:
-            named[f"slip_{name}"] += slip
+        for name, slip in zip(self.families, rows[FIRST_SLIP:twins], strict=True):
+            named[f"slip_{name}"] = named[f"slip_{name}"] + slip
         if self.crystal.n_twin:
-            named["twin_fraction"] = rows[twins:].sum()
+            named["twin_fraction"] = rows[twins:].sum(axis=0)
         return named | {"equivalent_plastic_strain": rows[EQUIVALENT], "plastic_work": rows[WORK]}
 
 
@@ -291,5 +298,5 @@ class _Run:
         )  # fmt: skip
         if self.status.any():
             code = int(self.status.max())
-            raise CellError(REASONS.get(code) or "a pixel is compressed or stretched beyond all bounds")
+            raise CellError(REASONS.get(code) or BEYOND)
         return S

@@ -112,7 +112,7 @@ class PeriodicGrid:
         self.size = points**dimension
 
     @cached_property
-    def _wave(self) -> tuple[np.ndarray, np.ndarray]:
+    def wave(self) -> tuple[np.ndarray, np.ndarray]:
         """s (3, n) in the order x, y, z, over half of the spectrum, and how often each of it counts (n,)."""
         nz, ny, nx = self.shape
         half = [np.pi * np.arange(n) / n for n in (nz, ny)] + [np.pi * np.arange(nx // 2 + 1) / nx]
@@ -130,6 +130,6 @@ class PeriodicGrid:
         axes = (1, 2, 3)[3 - self.dimension :]  # an axis of one pixel is not free of cost
         spectrum = fft.rfftn(R, axes=axes, workers=self.workers)
         flat = spectrum.reshape(self.dimension, -1)
-        total = _green(*self._wave, inverse, shear, bulk / (shear + bulk), flat)
+        total = _green(*self.wave, inverse, shear, bulk / (shear + bulk), flat)
         g = fft.irfftn(spectrum, s=R.shape[axes[0] :], axes=axes, workers=self.workers, overwrite_x=True)
         return g, float(np.sqrt(total)) / self.size

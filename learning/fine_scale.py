@@ -1,6 +1,7 @@
 """The fine scale's answer to strain paths: one shard of a data set, computed by one thread.
 
-The fine scale is a law at a point, or a periodic unit cell of crystals (constitutive/fft_cell.py).
+The fine scale is a law at a point, or a periodic unit cell of crystals (constitutive/fft_cell.py); with a device, the
+cells of all paths of the shard go together there (batch_cell.py, which needs torch).
 
 Between two recorded times the law is told U at the ends (or at `substeps` equal parts of the interval), as a solver
 tells it in its steps; what lies between is the law's own reading of a step, straight in C = U^2 for crystals. With
@@ -17,17 +18,20 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
 
 from constitutive.drive import drive
-from constitutive.fft_cell import Cell
+from constitutive.fft_cell import Cell, CellHistory
 from constitutive.law import Law, LawError, law_definition
 from constitutive.tensor import full
 from learning.dataset import shard_indices
 from learning.strain_paths import Sampler, StrainPath, path, random_stream
+
+if TYPE_CHECKING:
+    from learning.batch_cell import BatchCell
 
 METRIC = "inelastic_metric"  # the law's field that is stored as Z
 RESIDUAL = "equilibrium_residual"  # of a unit cell, relative to the mean stress
@@ -45,7 +49,7 @@ class Task:
     """What every shard of a data set has in common.
 
     `values` are the numbers of the law, as a material file's; `unit_cell` (fft2d, fft3d, or None for the law at a
-    point) has `points` pixels along an axis.
+    point) has `points` pixels along an axis; `device` is torch's for cells of many paths at once, None for one by one.
     """
 
     sampler: Sampler
@@ -59,6 +63,7 @@ class Task:
     texture_per_path: bool = False
     unit_cell: str | None = None
     points: int | None = None
+    device: str | None = None
 
     def build(self, texture_seed: int | None = None) -> Law | Cell:
         """The law or the unit cell, with the material's own texture or a random one."""
@@ -66,6 +71,15 @@ class Task:
         if self.unit_cell is not None and self.points is not None:
             return Cell(self.unit_cell, values, self.points)
         return law_definition(self.law).build(values)
+
+    def batch(self) -> "BatchCell | None":
+        """The unit cell of all paths on the device, where there is one."""
+        cell = self.build() if self.device is not None else None
+        if self.device is None or not isinstance(cell, Cell):
+            return None
+        from learning.batch_cell import BatchCell
+
+        return BatchCell(cell, self.device)
 
     def texture_seed(self, index: int, attempt: int) -> int:
         """Seed of the texture that belongs to a path alone."""
@@ -111,12 +125,15 @@ def _answers(task: Task, waiting: list[int]) -> tuple[dict[int, dict[str, np.nda
     failures: Counter = Counter()
     redraws = 0
     attempts = dict.fromkeys(waiting, 0)
-    law = None if task.texture_per_path else task.build()
+    law, batch = None if task.texture_per_path else task.build(), task.batch()
     while waiting:
         drawn = {i: path(task.sampler, task.seed, i, task.steps, attempts[i]) for i in waiting}
         redraws += sum(p.redraws for p in drawn.values())
-        for group in _groups(drawn, law):
-            answers |= _answer_group(task, law, [(i, attempts[i], drawn[i]) for i in group], failures)
+        if batch is not None:
+            answers |= _answer_batch(task, batch, [(i, attempts[i], p) for i, p in drawn.items()], failures)
+        else:
+            for group in _groups(drawn, law):
+                answers |= _answer_group(task, law, [(i, attempts[i], drawn[i]) for i in group], failures)
         waiting = [i for i in waiting if i not in answers]
         for i in waiting:
             attempts[i] += 1
@@ -151,7 +168,7 @@ def _answer_group(
         recorded = follow(used, [p for _, _, p in group], task.substeps)
     except LawError as error:
         if len(group) == 1:
-            failures[str(error).rsplit("): ", 1)[-1]] += 1  # the law's reason, without the numbers of this path
+            failures[_reason(error)] += 1
             return {}
         return {i: a for member in group for i, a in _answer_group(task, law, [member], failures).items()}
     return {
@@ -161,19 +178,45 @@ def _answer_group(
     }
 
 
+def _answer_batch(
+    task: Task, batch: "BatchCell", group: list[tuple[int, int, StrainPath]], failures: Counter
+) -> dict[int, dict[str, np.ndarray]]:
+    """Answers to paths (index, attempt, path) by unit cells that go together; those that fail are left out."""
+    times = np.stack([_parts(p.times, task.substeps) for _, _, p in group])
+    U = np.stack([p.U(t) for t, (_, _, p) in zip(times, group, strict=True)])
+    answers = {}
+    for (i, k, p), strain, history in zip(group, U, batch.follow(times, full(U)), strict=True):
+        if isinstance(history, LawError):
+            failures[_reason(history)] += 1
+            continue
+        labels = {"index": np.array(i), "attempt": np.array(k), "time": p.times, "U": strain[:: task.substeps]}
+        answers[i] = labels | _recorded(history, task.substeps)
+    return answers
+
+
+def _reason(error: LawError) -> str:
+    """A law's reason to fail, without the numbers of this path."""
+    return str(error).rsplit("): ", 1)[-1]
+
+
+def _parts(times: np.ndarray, substeps: int) -> np.ndarray:
+    """Times with every interval in equal parts."""
+    parts = np.arange((len(times) - 1) * substeps + 1) / substeps
+    return np.interp(parts, np.arange(len(times)), times)
+
+
 def follow(law: Law | Cell, paths: list[StrainPath], substeps: int = 1) -> dict[str, np.ndarray]:
     """Drive a law, or a unit cell (n = 1), along n paths that share their m + 1 times, with F = U.
 
     Returns U (m+1, n, 6), stress (m+1, n, 6) Pa, Z (m+1, n, 6) where the law has it, and its scalar fields (m+1, n).
     Raises LawError where the law fails.
     """
-    times = paths[0].times
-    parts = np.arange((len(times) - 1) * substeps + 1) / substeps
-    fine = np.interp(parts, np.arange(len(times)), times)
+    fine = _parts(paths[0].times, substeps)
     U = np.stack([p.U(fine) for p in paths], axis=1)
     F = full(U)
     if isinstance(law, Cell):
-        return {"U": U[::substeps]} | _follow_cell(law, fine, F[:, 0], substeps)
+        recorded = _recorded(law.follow(fine, F[:, 0]), substeps)
+        return {"U": U[::substeps]} | {name: values[:, None] for name, values in recorded.items()}
     pieces: list[dict[str, np.ndarray]] = []
     state = stress = None
     for a in range(0, len(fine) - 1, PIECE * substeps):
@@ -186,12 +229,11 @@ def follow(law: Law | Cell, paths: list[StrainPath], substeps: int = 1) -> dict[
     return {"U": U[::substeps]} | answer
 
 
-def _follow_cell(cell: Cell, times: np.ndarray, F: np.ndarray, substeps: int) -> dict[str, np.ndarray]:
+def _recorded(history: CellHistory, substeps: int) -> dict[str, np.ndarray]:
     """Stress and mean fields of a unit cell, and the worst residual of equilibrium since the record before."""
-    history = cell.follow(times, F)
     worst = np.concatenate([[0.0], history.residual.reshape(-1, substeps).max(axis=1)])
-    recorded = {"stress": history.stress} | history.scalars
-    return {name: values[::substeps, None] for name, values in recorded.items()} | {RESIDUAL: worst[:, None]}
+    found = {"stress": history.stress} | history.scalars
+    return {name: values[::substeps] for name, values in found.items()} | {RESIDUAL: worst}
 
 
 def _fields(law: Law, F: np.ndarray, record: np.ndarray) -> dict[str, np.ndarray]:

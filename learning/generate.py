@@ -10,7 +10,9 @@ only, so the recorded path is all that it has seen; with --substeps it follows t
 
 --unit-cell fft2d and fft3d solve a periodic polycrystal in equilibrium for each path, instead of the law at a point;
 the paper's plane problem: --unit-cell fft2d --paths 6000 --steps 200 --substeps 5. Its paths walk in U11, U22 and U12;
-U33 is 1 and U23 = U13 = 0 (plane strain); s33 is the reaction, s23 = s13 = 0.
+U33 is 1 and U23 = U13 = 0 (plane strain); s33 is the reaction, s23 = s13 = 0. Each path keeps a process busy; with
+--device cuda all paths of a shard go together on a GPU (torch; --shard-size 512 or so fills it), --device cpu checks
+the same code without one.
 """
 
 import argparse
@@ -78,6 +80,7 @@ IDENTITY = (
     "texture_per_path",
     "unit_cell",
     "points",
+    "device",
 )
 UNITS = {"time": "s", "U": "1", "stress": "Pa, Cauchy stress for F = U, tension positive", "Z": "1"}
 
@@ -94,6 +97,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--sampler", choices=SAMPLERS, help="strain paths (default: impact, fft2d: paper)")
     made.add_argument("--unit-cell", choices=DIMENSIONS, help="crystals in equilibrium (default: a law at a point)")
     made.add_argument("--points", type=count, help=f"pixels along an axis of the unit cell (default: {_points()})")
+    made.add_argument(
+        "--device", choices=("cpu", "cuda"), help="unit cells of a shard together, by torch (default: not)"
+    )
     made.add_argument("--paths", type=count, default=2000, help="number of paths")
     made.add_argument("--steps", type=count, default=200, help="recorded steps of a path")
     made.add_argument("--seed", type=natural, default=1, help="seed of everything random")
@@ -170,10 +176,27 @@ def _recorded(options: argparse.Namespace) -> RecordedSampler:
     return RecordedSampler(options.histories, **({"grid": options.grid} if options.grid else {}))
 
 
+def check_device(options: argparse.Namespace) -> None:
+    """Raise OptionError where cells cannot be solved together on the device that is asked for."""
+    if options.device is None:
+        return
+    if options.unit_cell is None:
+        raise OptionError("--device is an option of --unit-cell")
+    if options.texture_per_path:
+        raise OptionError("--device takes the paths of one texture together: leave --texture-per-path out")
+    try:
+        import torch
+    except ImportError:
+        raise OptionError("--device needs torch: pip install 'multiscale-impact[train]'") from None
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise OptionError("--device cuda: torch finds no GPU here (torch.cuda.is_available() is False)")
+
+
 def chosen_task(options: argparse.Namespace) -> tuple[Task, Material]:
     """What to compute. Raises OptionError and LawError."""
     if options.unit_cell is None and options.points is not None:
         raise OptionError("--points is an option of --unit-cell")
+    check_device(options)
     if options.unit_cell is not None and not (options.material or options.law):
         options.material = CELL_MATERIALS[options.unit_cell]
     material = chosen_material(options, DEFAULT_LAW)
@@ -196,6 +219,7 @@ def chosen_task(options: argparse.Namespace) -> tuple[Task, Material]:
         texture_per_path=options.texture_per_path,
         unit_cell=options.unit_cell,
         points=options.points or CELL_POINTS.get(options.unit_cell),
+        device=options.device,
     )
     task.build()  # complains now of what would fail in every shard
     return task, material
@@ -216,6 +240,7 @@ def new_manifest(task: Task, material: Material) -> dict[str, Any]:
         "texture_per_path": task.texture_per_path,
         "unit_cell": task.unit_cell,
         "points": task.points,
+        "device": task.device,
         "units": UNITS | {s.name: s.unit for s in material.law.states if s.components == 1},
         "sessions": [],
     }
@@ -301,10 +326,11 @@ def generate(task: Task, manifest: dict[str, Any], folder: Path, options: argpar
     for leftover in folder.glob(f"*{TEMPORARY}"):
         leftover.unlink()
     write_manifest(folder, manifest)
+    workers = 1 if task.device else options.workers  # one process feeds the device
     begin = time.monotonic()
     progress = Progress(task.paths, sum(len(indices[number]) for number in reports), options.quiet)
     try:
-        for number, arrays, report in results(task, missing, options.workers, options.dask) if missing else ():
+        for number, arrays, report in results(task, missing, workers, options.dask) if missing else ():
             write_shard(folder, number, arrays, report)
             reports[number] = report
             progress.add(len(indices[number]))

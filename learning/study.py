@@ -40,18 +40,24 @@ PLANE, SPACE = "plane_crystal_liu2022", "magnesium_liu2022"
 U_MAX = 0.15
 FINE_STEPS, STRIDES = 1000, (20, 10, 5, 4, 2, 1)  # the set of the test of resolution: 50 to 1000 steps
 TRAIN_SEED, TEST_SEED = "1", "2"
+BATCH = 512  # paths of a shard that go together on a device
 NETWORKS = {"pca_net": "random", "cut": "cut", "recurrent": "recurrent"}  # by the names of their models, with _paths
 
 
-def make_sets(folder: Path, scale: Scale, workers: int, quiet: bool) -> None:
-    """Generate what is missing of the data sets: NAME to train on, NAME_test, and random_fine."""
+def make_sets(folder: Path, scale: Scale, workers: int, quiet: bool, device: str | None = None) -> None:
+    """Generate what is missing of the data sets: NAME to train on, NAME_test, and random_fine.
+
+    With a device, the cells of BATCH paths go together there.
+    """
+    batch = ("--device", device, "--shard-size", str(BATCH)) if device else ("--shard-size", "8")
 
     def make(name: str, options: tuple[str, ...], number: int, steps: int, substeps: int, seed: str) -> None:
-        cell = () if options[:2] == TAYLOR[:2] else ("--unit-cell", "fft2d", "--points", str(scale.points))
+        taylor = options[:2] == TAYLOR[:2]
+        cell = ("--shard-size", "8") if taylor else ("--unit-cell", "fft2d", "--points", str(scale.points), *batch)
         sizes = ("--paths", str(number), "--steps", str(steps), "--substeps", str(substeps), "--seed", seed)
         if not quiet:
             print(f"data set {name}", flush=True)
-        common = ("--shard-size", "8", "--workers", str(workers), "--quiet", "--output", str(folder / name))
+        common = ("--workers", str(workers), "--quiet", "--output", str(folder / name))
         generate.main([*cell, *options, *sizes, *common])
 
     for name, options in SETS.items():
@@ -180,10 +186,10 @@ def sets(folder: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def study(folder: Path, name: str, workers: int, quiet: bool) -> dict[str, Any]:
+def study(folder: Path, name: str, workers: int, quiet: bool, device: str | None = None) -> dict[str, Any]:
     """All of it; the numbers of study.json."""
     scale = SCALES[name]
-    make_sets(folder, scale, workers, quiet)
+    make_sets(folder, scale, workers, quiet, device)
     made = {model.name: trained(folder, model, workers, quiet) for model in models(scale)}
     train, test = dataset.load(folder / "random"), dataset.load(folder / "random_test")
     found = answers(folder, scale, made)
@@ -214,6 +220,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--scale", choices=SCALES, default="small", help="sizes of sets, grids and networks")
     made.add_argument("--output", metavar="DIR", default="runs/study", help="folder to write, or to go on with")
     made.add_argument("--workers", type=count, default=os.cpu_count(), help="processes, and threads of a training")
+    made.add_argument("--device", choices=("cpu", "cuda"), help="solve the cells of many paths together, by torch")
     made.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return made
 
@@ -232,7 +239,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     if begun.read_text() != options.scale:
         raise OptionError(f"{folder} was begun with --scale {begun.read_text()}: name another folder")
     try:
-        result = study(folder, options.scale, options.workers, options.quiet)
+        result = study(folder, options.scale, options.workers, options.quiet, options.device)
     except KeyboardInterrupt:
         print(f"interrupted: what is in {folder} stays; the same command goes on from there", file=sys.stderr)
         sys.exit(130)

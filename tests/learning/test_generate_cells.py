@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import constitutive.equilibrium
+from constitutive.equilibrium import CellError
 from constitutive.fft_cell import Cell
 from constitutive.material import load_material
 from constitutive.tensor import full
@@ -93,6 +94,8 @@ def test_mistakes_have_one_line(tmp_path, capsys):
     assert "needs crystals with lattice = 'plane'" in fails("--unit-cell", "fft2d", "--material", "magnesium")
     assert "takes a material of law taylor" in fails("--unit-cell", "fft3d", "--material", "copper_j2")
     assert "--points is an option of --unit-cell" in fails("--points", "8")
+    assert "--device is an option of --unit-cell" in fails("--device", "cpu")
+    assert "leave --texture-per-path out" in fails("--unit-cell", "fft2d", "--device", "cpu", "--texture-per-path")
 
 
 @pytest.mark.slow
@@ -101,3 +104,34 @@ def test_a_thousand_random_paths_in_equilibrium(tmp_path):
     data = run(tmp_path / "a", "--points", "16", "--paths", "1000", "--steps", "25", "--substeps", "1")
     assert len(data) == 1000 and data.scalars["equilibrium_residual"].max() <= 1e-4
     assert sum(read_manifest(tmp_path / "a")["redraws"]["law_failures"].values()) == data.attempt.sum()
+
+
+def test_cells_together_on_a_device(tmp_path, capsys):
+    pytest.importorskip("torch")
+    few = ("--paths", "3", "--steps", "3", "--substeps", "2", "--strain", "0.02", "--shard-size", "2")
+    data, alone = run(tmp_path / "a", "--device", "cpu", *few), run(tmp_path / "b", *few)
+    assert read_manifest(tmp_path / "a")["device"] == "cpu"
+    assert np.array_equal(data.U, alone.U) and np.array_equal(data.time, alone.time)
+    assert set(data.scalars) == set(alone.scalars) and data.stress.shape == alone.stress.shape
+    for n in range(3):
+        assert np.linalg.norm(data.stress[n] - alone.stress[n]) < 0.01 * np.linalg.norm(alone.stress[n])
+    with pytest.raises(SystemExit):
+        run(tmp_path / "a", *few)
+    assert "was begun with another device (cpu, not None)" in capsys.readouterr().err
+
+
+def test_paths_that_fail_together_are_drawn_again(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    from learning.batch_cell import BatchCell
+
+    follow, calls = BatchCell.follow, []
+
+    def second_fails(self, times, F):
+        calls.append(len(times))
+        found = follow(self, times, F)
+        return found if len(calls) > 1 else [found[0], CellError("in step 1 (det F = 1): the cause"), *found[2:]]
+
+    monkeypatch.setattr(BatchCell, "follow", second_fails)
+    data = run(tmp_path / "a", "--device", "cpu", "--paths", "3", "--steps", "2", "--strain", "0.02")
+    assert calls == [3, 1] and data.attempt.tolist() == [0, 1, 0] and data.index.tolist() == [0, 1, 2]
+    assert read_manifest(tmp_path / "a")["redraws"]["law_failures"] == {"the cause": 1}
