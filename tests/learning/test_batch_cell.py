@@ -11,7 +11,7 @@ from constitutive.equilibrium import CellError  # noqa: E402
 from constitutive.fft_cell import Cell  # noqa: E402
 from constitutive.material import load_material  # noqa: E402
 from constitutive.periodic_grid import PeriodicGrid, divergence, gradient  # noqa: E402
-from learning import batch_grid  # noqa: E402
+from learning import batch_crystal, batch_grid  # noqa: E402
 from learning.batch_cell import BatchCell  # noqa: E402
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
@@ -119,3 +119,23 @@ def test_operators_of_the_grid_are_those_of_one_path(dimension):
         np.testing.assert_allclose(R[n], expected_R, atol=1e-13)
         np.testing.assert_allclose(z[n], expected_z, atol=1e-13)
         assert residual[n] == pytest.approx(expected_residual, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", CELLS)
+@torch.no_grad()
+def test_everything_is_on_the_device(kind):
+    """On a device without numbers: operations with what has been left on the CPU are refused there, as on a GPU."""
+    batch = BatchCell(cell_of(kind), "meta")
+    run, rows, which = learning.batch_cell._Run(batch, 3), np.array([0, 2]), np.array([1])
+    step = run._begin(rows, np.eye(3)[None].repeat(3, axis=0), np.ones(3))
+    H = torch.zeros(1, batch.grid.d, batch.grid.d, *batch.grid.shape, dtype=torch.float64, device="meta")
+    F, J, _ = run._deformation(step, which, H)
+    h, y, f = step.dt[which], step.y[:, which], torch.zeros_like(step.y[:, which])
+    y1, end = batch_crystal.substep(batch.crystal, step.C[:, which], batch_crystal.gram(F), 0.0 * h, h, h, 3, y, f)
+    S = run._stress(step.F[which], F, J, batch.crystal.project(y1, end.f))
+    system = learning.batch_cell._System(batch.grid, step.F, 1e9, 1e9)
+    found = (batch_crystal.error_of(h, y, y1, f, end), end.stiffness(), S, *system.unbalanced(which, S))
+    run._commit(rows, which, step, run.w[rows])
+    assert {t.device.type for t in (*found, run.y, run.w, run.trial)} == {"meta"}
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        S + torch.zeros(S.shape, dtype=S.dtype)
