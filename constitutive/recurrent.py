@@ -36,8 +36,9 @@ A step of any dt, from e_old to the elastic trial e_tr (A^T A with the old N, th
 G, lambda_e Pa; J = det F; e_s, r_0 fixed scales; phi(x) = x / sqrt(1 + x^2) the units' activation; alpha, beta >= 0 and
 c_k learned, for each memory: it may be driven and relaxed like the stress of some of the grains (c_k, beta), or forget
 by strain (alpha). Norms are Frobenius'. The network is float32, all else float64. No function of the C library is
-called, so that loops over points vectorise. The update of N is of order e^2: a step in which |e_tr - e_old| exceeds
-0.05 (2 % of strain) is taken in equal parts, straight in J^(-2/3) F^T F. A point that has never flowed and has
+called, so that loops over points vectorise. The update of N is of order e^2, and memories enter a step as they were at
+its start: a step of more equivalent strain than `longest_step` (by |e_tr - e_old|, the square root of 6 times as much)
+is taken in equal parts, straight in J^(-2/3) F^T F. A point that has never flowed and has
 |e_tr| < 1e-7 is elastic, and blocks of such points, ahead of a wave, are not asked: stress-free they stay, bit for bit.
 `outside_envelope` is how far |e|, the shape or p have ever been beyond their largest values in training: 0 inside, 0.1
 where one was 10 % beyond.
@@ -86,9 +87,9 @@ from constitutive.recurrent_equations import (
 from constitutive.tensor import determinant, isochoric_factor, norm_squared, push_forward
 
 PER_FLOW = 0.5 * math.sqrt(2.0 / 3.0)  # equivalent plastic strain per |z|
-HEADER = 10  # G, lambda_e, tensors, scalars, channels, width, reciprocals of the three bounds of the envelope, unused
+HEADER = 10  # G, lambda_e, tensors, scalars, channels, width, reciprocals of the three bounds of the envelope, longest
 TARGET, RATE, STRAIN, WORK, OUTSIDE, MEMORY = 9, 14, 15, 16, 17, 18  # where they begin in the state, behind N
-LONGEST, MOST_PARTS = 0.05, 64  # |e_tr - e_old| of a step, or of each of the parts that it is taken in; the most parts
+LONGEST_STEP, MOST_PARTS = 0.02, 256  # equivalent strain of a step in one part; the most parts
 ASLEEP = 1e-7  # |e| below which a point that has never flowed is elastic, as it is ahead of a wave
 FIVE = 5 * BLOCK  # numbers of a deviator at all points of a block
 MOST = 1024  # units of a layer, channels, memories
@@ -151,13 +152,16 @@ def _strains(C, part, dt, state, work, t, size):
 
 
 @njit
-def _parts(work):
-    """Row 13 of work: in how many parts each point takes the step, by row 15; returns the most."""
-    most = 1.0
+def _parts(longest, work):
+    """Row 13 of work: in how many parts each point takes the step, by row 15; returns the most.
+
+    longest is |e_tr - e_old| of a part.
+    """
+    most, per_part = 1.0, 1.0 / longest
     for p in range(BLOCK):
         change = work[15 * BLOCK + p]
-        few = change < (MOST_PARTS * LONGEST) ** 2  # not a number: not few
-        parts = math.floor(math.sqrt(change) / LONGEST) + 1.0 if few else float(MOST_PARTS)
+        few = change < (MOST_PARTS * longest) ** 2  # not a number: not few
+        parts = math.floor(math.sqrt(change) * per_part) + 1.0 if few else float(MOST_PARTS)
         work[13 * BLOCK + p] = parts
         most = max(most, parts)
     return int(most)
@@ -310,7 +314,7 @@ def update_block(params, F_old, F_new, dt, stress, state, status):
     _stretches(F_new, C[6 * BLOCK :])
     if _strains(C, 0, dt, state, work, t, size) == 0.0:
         return _respond(params, F_new, stress, state, status)
-    parts = _parts(work)
+    parts = _parts(params[9], work)
     remembered_from = MEMORY * BLOCK + tensors * FIVE
     targets = units[(1 + 2 * channels) * BLOCK : (1 + 2 * channels + scalars) * BLOCK]
     gates = units[(1 + 2 * channels + scalars) * BLOCK :]
@@ -353,7 +357,8 @@ def build(values: Mapping[str, Any]) -> Law:
     G, lambda_e, density = (float(artefact.entry("elastic", k)) for k in ("shear_modulus", "lambda_e", "density"))
     bounds = [float(artefact.entry("envelope", k)) for k in ("elastic_strain", "shape", "plastic_strain")]
     sizes = [int(artefact.entry("sizes", key)) for key in SIZES]
-    header = [G, lambda_e, *sizes, *(1.0 / b for b in bounds), 0.0]
+    longest = math.sqrt(6.0) * values["longest_step"]
+    header = [G, lambda_e, *sizes, *(1.0 / b for b in bounds), longest]
 
     def energies(F, state):
         J = np.linalg.det(F)
@@ -385,6 +390,14 @@ def build(values: Mapping[str, Any]) -> Law:
 PARAMETERS = (
     Parameter("artefact", "", "file of the trained law", kind=Path),
     replace(DENSITY, meaning="reference density; the fine scale's by default", required=False),
+    Parameter(
+        "longest_step",
+        "1",
+        "equivalent strain above which a step is taken in parts: smaller is closer and slower",
+        0.0,
+        exclusive=True,
+        default=LONGEST_STEP,
+    ),
 )
 
 LAW = LawDefinition("recurrent", PARAMETERS, build)

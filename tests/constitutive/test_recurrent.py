@@ -9,7 +9,7 @@ from scipy.linalg import expm, sqrtm
 from constitutive.artefact import save_artefact
 from constitutive.drive import drive
 from constitutive.law import INVERTED, LawError
-from constitutive.recurrent import LAW, LONGEST, MEMORY, OUTSIDE, PER_FLOW, STRAIN, WORK
+from constitutive.recurrent import LAW, LONGEST_STEP, MEMORY, OUTSIDE, PER_FLOW, STRAIN, WORK
 from constitutive.recurrent_equations import ELASTIC_SCALE, ONSET, RATE_SCALE, TINY
 from constitutive.tensor import COLUMN, ROW, full, random_rotations, von_mises
 
@@ -24,8 +24,13 @@ def parts(small_recurrent):
 
 @pytest.fixture(scope="module")
 def law(parts, tmp_path_factory):
-    path = save_artefact(tmp_path_factory.mktemp("law") / "a.npz", "recurrent", *parts)
-    return LAW.build({"artefact": path, "density": None})
+    return law_of(parts, tmp_path_factory.mktemp("law") / "a.npz")
+
+
+def law_of(parts, path, longest_step=LONGEST_STEP):
+    return LAW.build(
+        {"artefact": save_artefact(path, "recurrent", *parts), "density": None, "longest_step": longest_step}
+    )
 
 
 def paths(count, steps, amplitude=0.15, seed=3):
@@ -127,7 +132,7 @@ def test_networks_of_any_size(tmp_path, small_recurrent):
     header, weights = small_recurrent(sizes, 8)
     path = save_artefact(tmp_path / "a.npz", "recurrent", header, weights)
     F = paths(1, 20)
-    history = drive(LAW.build({"artefact": path, "density": 1.0}), times(20), F)
+    history = drive(LAW.build({"artefact": path, "density": 1.0, "longest_step": LONGEST_STEP}), times(20), F)
     stress, _ = reference(sizes, weights, times(20), F[:, 0])
     assert np.abs(history.stress[:, 0] - stress).max() < 2e-6 * von_mises(stress).max()
 
@@ -135,7 +140,7 @@ def test_networks_of_any_size(tmp_path, small_recurrent):
 def test_without_a_texture_the_law_is_isotropic(tmp_path, small_recurrent):
     """The reference state turned: F Q^T has the stress of F."""
     path = save_artefact(tmp_path / "a.npz", "recurrent", *small_recurrent(texture=0.0))
-    law, F = LAW.build({"artefact": path, "density": None}), paths(4, 60)
+    law, F = LAW.build({"artefact": path, "density": None, "longest_step": LONGEST_STEP}), paths(4, 60)
     plain = drive(law, times(60), F).stress
     for Q in random_rotations(np.random.default_rng(1), 3):
         turned = drive(law, times(60), F @ Q.T).stress
@@ -200,7 +205,8 @@ def test_a_long_step_is_taken_in_parts(law):
         N, J = start.state[point, :9].reshape(3, 3), np.linalg.det(long[:, point])
         C = long[:, point].swapaxes(1, 2) @ long[:, point] / np.cbrt(J * J)[:, None, None]
         change = N.T @ (C[1] - C[0]) @ N
-        parts = int(np.linalg.norm(change - np.trace(change) / 3.0 * np.eye(3)) / LONGEST) + 1
+        strain = np.linalg.norm(change - np.trace(change) / 3.0 * np.eye(3)) / np.sqrt(6.0)  # equivalent, 2/3 and 1/2
+        parts = int(strain / LONGEST_STEP) + 1
         assert parts > 1
         between = C[0] + np.linspace(0.0, 1.0, parts + 1)[:, None, None] * (C[1] - C[0])
         U = np.array([sqrtm(c) for c in between]) * np.cbrt(J[0])
@@ -214,6 +220,22 @@ def test_a_long_step_is_taken_in_parts(law):
     beside = drive(law, np.array([0.0, 2e-7]), mixed, state=start.state)
     assert np.array_equal(beside.stress[-1, 0], held.stress[-1, 0])
     assert np.array_equal(beside.state[0], held.state[0])
+
+
+def test_with_shorter_parts_the_steps_matter_less(parts, tmp_path):
+    """The same path, straight in C between its corners, in 30 and in 600 steps."""
+    F = paths(3, 30)
+    corners, x = F.swapaxes(-1, -2) @ F, np.linspace(0.0, 30.0, 601)
+    C = np.array(
+        [[np.interp(x, np.arange(31), corners[:, p, i, j]) for i in range(3) for j in range(3)] for p in range(3)]
+    )
+    U = np.array([[sqrtm(c.reshape(3, 3)) for c in path.T] for path in C]).swapaxes(0, 1)
+    change = []
+    for longest in (LONGEST_STEP, 5e-4):
+        law = law_of(parts, tmp_path / f"{longest}.npz", longest)
+        few, many = (von_mises(drive(law, times(n), path).stress[:: n // 30]) for n, path in ((30, F), (600, U)))
+        change.append(np.linalg.norm(few - many) / np.linalg.norm(many))
+    assert change[1] < 0.1 * change[0]
 
 
 def test_a_held_strain_relaxes(law):
@@ -259,7 +281,7 @@ def test_any_time_step_and_any_strain_is_survived(law, dt):
 
 def test_points_beyond_the_training_are_told(tmp_path, small_recurrent):
     path = save_artefact(tmp_path / "a.npz", "recurrent", *small_recurrent(envelope=BOUNDS | {"plastic_strain": 0.05}))
-    law = LAW.build({"artefact": path, "density": None})
+    law = LAW.build({"artefact": path, "density": None, "longest_step": LONGEST_STEP})
     F = paths(3, 60)
     F[:, 0] = np.eye(3)
     state = drive(law, times(60), F).state
@@ -280,4 +302,4 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, parts, change):
     header, arrays = parts
     path = save_artefact(tmp_path / "a.npz", "recurrent", header, arrays | change)
     with pytest.raises(LawError, match=f"a.npz: array '{next(iter(change))}' must be finite"):
-        LAW.build({"artefact": path, "density": None})
+        LAW.build({"artefact": path, "density": None, "longest_step": LONGEST_STEP})
