@@ -150,58 +150,52 @@ class _Run:
 
         The paths that are in equilibrium take the step; the others stay as they were.
         """
-        cell, n, device = self.batch.cell, len(rows), self.batch.device
         step = self._begin(rows, F, dt)
+        system = _System(self.batch.grid, step.F, self.batch.cell.crystal.G, self.batch.cell.lambda_e)
         w = self.w[rows]
         ratio = torch.where(self.dt_before[rows] > 0.0, step.dt / self.dt_before[rows], 0.0)
-        w = w + per_path(ratio, w) * (w - self.w_before[rows])
-        move, last = torch.zeros_like(w), torch.full((n,), torch.inf, dtype=torch.float64, device=device)
-        halvings, cause = np.zeros(n, int), np.full(n, NO_EQUILIBRIUM)
-        going, solved = np.arange(n), np.zeros(n, bool)
-        system = _System(self.batch.grid, step.F, cell.crystal.G, cell.lambda_e)
+        newton = _Newton(w + per_path(ratio, w) * (w - self.w_before[rows]))
         for _ in range(MAX_ITERATIONS):
-            H = gradient(w[going], self.batch.grid.d)
-            S, found = self._respond(step, going, H)
-            self.evaluations[rows[going]] += 1
-            P, R, z, residual = system.unbalanced(going, S)
-            residual = torch.where(
-                torch.tensor(found == SOUND, device=device) & residual.isfinite(), residual, torch.inf
-            )
-            now, before = residual.cpu().numpy(), last[going].cpu().numpy()
-            worse = (now > before) & (halvings[going] < MAX_HALVINGS)
-            failed = np.isinf(now) & ~worse
-            wanted = cell.tolerance * torch.clamp(torch.linalg.matrix_norm(P), min=FLOOR * cell.crystal.G)
-            done = ~worse & ~failed & (now <= wanted.cpu().numpy())
-
-            back = going[worse]
-            halvings[back] += 1
-            move[back] *= 0.5
-            w[back] -= move[back]
-            cause[going[failed]] = np.where(found[failed] == SOUND, OUT_OF_BOUNDS, found[failed])
-            ends = going[done]
-            solved[ends], cause[ends] = True, SOUND
-            self.P[rows[ends]] = P[done].cpu().numpy()
-            relative = (cell.tolerance * residual / wanted).cpu().numpy()[done]
-            self.residual[rows[ends]] = np.maximum(self.residual[rows[ends]], relative)
-
-            on = ~(worse | failed | done)
-            rest = going[on]
-            if len(rest):
-                known = self.tangent_known[rows[rest]].cpu().numpy()
-                stale = np.flatnonzero(on)[~known | (now[on] > ENOUGH * before[on])]
-                if len(stale):
-                    self.K[rows[going[stale]]] = self._tangent(step, going[stale], H[stale], S[:, :, stale])
-                    self.tangent_known[rows[going[stale]]] = True
-                    self.evaluations[rows[going[stale]]] += self.batch.grid.d**2
-                last[rest], halvings[rest] = residual[on], 0
-                left = torch.maximum(INNER * wanted[on], FORCING * residual[on])
-                move[rest] = system.newton_step(rest, self.K[rows[rest]], R[on], z[on], left)
-                w[rest] += move[rest]
-            going = going[on | worse]
-            if not len(going):
+            self._iterate(rows, step, system, newton)
+            if not len(newton.going):
                 break
-        self._commit(rows, np.flatnonzero(solved), step, w)
-        return cause
+        self._commit(rows, np.flatnonzero(newton.cause == SOUND), step, newton.w)
+        return newton.cause
+
+    def _iterate(self, rows: np.ndarray, step: _Step, system: "_System", newton: "_Newton") -> None:
+        """One iteration of the paths under way; those that arrive or fail are no longer."""
+        cell, going = self.batch.cell, newton.going
+        H = gradient(newton.w[going], self.batch.grid.d)
+        S, found = self._respond(step, going, H)
+        self.evaluations[rows[going]] += 1
+        P, R, z, residual = system.unbalanced(going, S)
+        wanted = cell.tolerance * torch.clamp(torch.linalg.matrix_norm(P), min=FLOOR * cell.crystal.G)
+        now = np.where(found == SOUND, torch.nan_to_num(residual, torch.inf, torch.inf).cpu().numpy(), np.inf)
+        worse = (now > newton.last[going]) & (newton.halvings[going] < MAX_HALVINGS)
+        failed = np.isinf(now) & ~worse
+        done = ~worse & (now <= wanted.cpu().numpy())
+        on = ~(worse | failed | done)
+        newton.go_back(going[worse])
+        newton.cause[going[failed]] = np.where(found[failed] == SOUND, OUT_OF_BOUNDS, found[failed])
+        newton.cause[going[done]] = SOUND
+        self.P[rows[going[done]]] = P[done].cpu().numpy()
+        relative = cell.tolerance * now / wanted.cpu().numpy()
+        self.residual[rows[going[done]]] = np.maximum(self.residual[rows[going[done]]], relative[done])
+        if on.any():
+            known = self.tangent_known[rows[going]].cpu().numpy()
+            stale = on & (~known | (now > ENOUGH * newton.last[going]))
+            self._renew_tangents(rows[going[stale]], step, going[stale], H[stale], S[:, :, stale])
+            left = torch.maximum(INNER * wanted[on], FORCING * residual[on])
+            move = system.newton_step(going[on], self.K[rows[going[on]]], R[on], z[on], left)
+            newton.go_on(going[on], move, now[on])
+        newton.going = going[on | worse]
+
+    def _renew_tangents(self, rows: np.ndarray, step: _Step, which: np.ndarray, H: Tensor, S: Tensor) -> None:
+        """The tangents of some paths, `rows` of all and `which` of the step, where S answers H."""
+        if len(rows):
+            self.K[rows] = self._tangent(step, which, H, S)
+            self.tangent_known[rows] = True
+            self.evaluations[rows] += self.batch.grid.d**2
 
     def _begin(self, rows: np.ndarray, F: np.ndarray, dt: np.ndarray) -> _Step:
         device = self.batch.device
@@ -224,7 +218,6 @@ class _Run:
 
         The first time a path is integrated with error control, afterwards by the same substeps. Leaves the end.
         """
-        crystal, device = self.batch.crystal, self.batch.device
         F, J, within = self._deformation(step, which, H)
         C = J ** (-2.0 / 3.0) * gram(F)
         y, found = step.y[:, which], np.where(within.cpu().numpy(), SOUND, OUT_OF_BOUNDS)
@@ -234,23 +227,27 @@ class _Run:
             anew = anew | ~(y[:9].abs().amax((0, 2)) < UNSTABLE)
         again = np.flatnonzero(anew.cpu().numpy())
         if len(again):
-            chosen = which[again]
-            new, sound, trial, plan = advance(
-                crystal, self.batch.cell.accuracy, step.C[:, chosen], C[:, again], step.dt[chosen], step.trial[chosen],
-                step.y[:, chosen],
-            )  # fmt: skip
+            new, sound = self._planned(step, which[again], C[:, again])
             y = y.clone()
-            y[:, again], step.trial[chosen] = new, trial
-            found[again] = np.where(sound.cpu().numpy() | (found[again] != SOUND), found[again], NOT_INTEGRATED)
-            for h, _ in step.plan:
-                h[chosen] = 0.0
-            for h, s in plan:
-                of_all = torch.zeros(len(step.dt), dtype=torch.float64, device=device)
-                of_all[chosen] = h
-                step.plan.append((of_all, s))
-            step.planned[chosen] = sound
+            y[:, again] = new
+            found[again] = np.where(sound | (found[again] != SOUND), found[again], NOT_INTEGRATED)
         step.y_end[:, which], step.C_end[:, which] = y, C
         return self._stress(step.F[which], F, J, y), found
+
+    def _planned(self, step: _Step, which: np.ndarray, C: Tensor) -> tuple[Tensor, np.ndarray]:
+        """Unknowns at the end of the step under C with error control, and which paths were not stuck; plans them."""
+        y, sound, trial, plan = advance(
+            self.batch.crystal, self.batch.cell.accuracy, step.C[:, which], C, step.dt[which], step.trial[which],
+            step.y[:, which],
+        )  # fmt: skip
+        for h, _ in step.plan:
+            h[which] = 0.0
+        for h, s in plan:
+            of_all = torch.zeros_like(step.dt)
+            of_all[which] = h
+            step.plan.append((of_all, s))
+        step.trial[which], step.planned[which] = trial, sound
+        return y, sound.cpu().numpy()
 
     def _replayed(self, step: _Step, which: np.ndarray, C: Tensor) -> Tensor:
         """Unknowns at the end of the step under C by the planned substeps."""
@@ -295,6 +292,27 @@ class _Run:
     def scalars(self) -> dict[str, np.ndarray]:
         """Means over the cell by path, (n,) each, of the names that Cell.scalars has."""
         return self.batch.cell.named_scalars(self.y.mean(-1).cpu().numpy())
+
+
+class _Newton:
+    """Newton's method on fluctuations w (n, d, nz, ny, nx) of n paths: where each is, which are still going."""
+
+    def __init__(self, w: Tensor):
+        n = len(w)
+        self.w, self.move, self.last = w, torch.zeros_like(w), np.full(n, np.inf)
+        self.halvings, self.cause, self.going = np.zeros(n, int), np.full(n, NO_EQUILIBRIUM), np.arange(n)
+
+    def go_back(self, which: np.ndarray) -> None:
+        """Half of the last move of some paths, which has made their residuals larger."""
+        self.halvings[which] += 1
+        self.move[which] *= 0.5
+        self.w[which] -= self.move[which]
+
+    def go_on(self, which: np.ndarray, move: Tensor, residual: np.ndarray) -> None:
+        """Move some paths from where they had these residuals."""
+        self.last[which], self.halvings[which] = residual, 0
+        self.move[which] = move
+        self.w[which] += move
 
 
 class _System:
