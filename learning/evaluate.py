@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from cases.options import OptionError, command_parser, count, named_material, natural, positive, user_errors
+from cases.options import OptionError, command_parser, count, named_material, natural, positive, split_name, user_errors
 from constitutive.artefact import read_artefact
 from constitutive.law import Law, LawError
 from constitutive.material import Material, load_material
@@ -99,7 +99,7 @@ def judged_laws(words: list[str]) -> list[Judged]:
         header, parameters, label = {}, None, word
         if "artefact" in material.values:
             artefact = read_artefact(material.values["artefact"])
-            header, label = dict(artefact.header), artefact.path.stem
+            header, label = dict(artefact.header), " ".join([artefact.path.stem, *split_name(word)[2]])
             parameters = sum(array.size for array in artefact.arrays.values())
         same = sum(other.label.split(" #")[0] == label for other in laws)
         laws.append(Judged(f"{label} #{same + 1}" if same else label, material, header, parameters))

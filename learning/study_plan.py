@@ -27,7 +27,7 @@ MAIN = ("random", "taylor_random")  # sets of all `train` paths; networks are tr
 class Scale:
     """Sizes of a study; networks as in learning.train.
 
-    `train` paths of the main sets, one in `share` (2, 4 or 8) for most others, one in `fixed_share` (2, 4 or 8) for
+    `train` paths of the main sets, one in `share` (2, 4 or 8) for most others, one in `fixed_share` (1, 2, 4 or 8) for
     that of fixed intervals, and `test` to judge each.
     """
 
@@ -62,8 +62,8 @@ class Scale:
 
 SCALES = {
     "small": Scale(
-        points=16, steps=50, substeps=2, train=240, share=2, fixed_share=2, test=40, fine=8,
-        modes=(4, 8, 16), width=128, layers=3, epochs=400, batch=32, learning_rate=2e-3, iterations=2000,
+        points=16, steps=50, substeps=1, train=400, share=4, fixed_share=1, test=40, fine=8,
+        modes=(4, 8, 16), width=128, layers=3, epochs=300, batch=32, learning_rate=2e-3, iterations=2000,
         voxels=8, walks=1,
     ),
     "medium": Scale(

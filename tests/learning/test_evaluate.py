@@ -49,6 +49,13 @@ def test_a_stiffer_law_is_off_by_its_stiffness(tmp_path, few_steps):
     assert result["reference"]["checks"]["causality"]["identical_before"]
 
 
+def test_a_learned_law_is_named_by_its_artefact_and_what_was_set():
+    words = ["recurrent", "recurrent:magnesium_liu2022:longest_step=0.004", "recurrent", STIFFER]
+    labels = [law.label for law in evaluate.judged_laws(words)]
+    name = "recurrent_magnesium_liu2022"
+    assert labels == [name, f"{name} longest_step=0.004", f"{name} #2", STIFFER]
+
+
 def test_files_and_their_protection(tmp_path, capsys, few_steps):
     folder = tmp_path / "a"
     result = run(folder, STIFFER, "--reference", STEEL, "--samplers", "impact")
