@@ -5,7 +5,7 @@ errors: against the number of paths and epochs, the resolution, the number of pr
 load-unload and cavity-expansion paths; causality; isotropy; random against fixed time intervals; beside PCA-Net a
 recurrent surrogate (learning/cell_stress.py). Then Taylor's assumption against a full field in space.
 
---scale small takes a quarter of an hour, medium an hour, large some two, paper the paper's sizes and days; --device cuda
+--scale small takes a quarter of an hour, medium an hour, large two, paper the paper's sizes and days; --device cuda
 solves the cells of many paths together. Interrupted, the same command goes on: data sets, trainings and answers that
 are in the folder are not computed again. The folder then holds study.md, study.json and the pictures.
 """
