@@ -87,7 +87,7 @@ class BatchCrystal:
             return torch.tensor(np.ascontiguousarray(values), dtype=torch.float64, device=device)
 
         slip, twin = crystal.slip.reshape(-1, SLIP_ROW), crystal.twin.reshape(-1, TWIN_ROW)
-        self.G, self.n_slip, self.n_twin, self.device = crystal.G, crystal.n_slip, crystal.n_twin, device
+        self.G, self.n_slip, self.n_twin = crystal.G, crystal.n_slip, crystal.n_twin
         self.twice = table(np.array([1.0, 1, 1, 2, 2, 2]))[:, None, None]  # how often a component counts in A : B
         self.schmid, self.resolve = table(slip[:, :9].T), table(slip[:, 9:15])
         columns = table(slip[:, 15:].T)[:, :, None, None]

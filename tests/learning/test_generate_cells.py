@@ -1,5 +1,8 @@
 """`python -m learning.generate --unit-cell`: the same format and habits as for a law at a point."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -80,8 +83,11 @@ def test_failures_are_counted_and_drawn_again(monkeypatch, tmp_path):
     assert failures == {"no equilibrium within 1 iterations": data.attempt.sum()}
 
 
-def test_mistakes_have_one_line(tmp_path, capsys):
-    def fails(*arguments):
+@pytest.fixture
+def fails(tmp_path, capsys):
+    """The line with which the command refuses its arguments."""
+
+    def refused(*arguments):
         with pytest.raises(SystemExit) as caught:
             main([*arguments, "--quiet", "--output", str(tmp_path / "set")])
         assert caught.value.code == 2
@@ -89,6 +95,10 @@ def test_mistakes_have_one_line(tmp_path, capsys):
         assert line.count("\n") == 1
         return line
 
+    return refused
+
+
+def test_mistakes_have_one_line(fails):
     assert "takes --sampler paper" in fails("--unit-cell", "fft2d", "--sampler", "impact")
     assert "take a multiple of 8" in fails("--unit-cell", "fft2d", "--points", "20")
     assert "needs crystals with lattice = 'plane'" in fails("--unit-cell", "fft2d", "--material", "magnesium")
@@ -96,6 +106,13 @@ def test_mistakes_have_one_line(tmp_path, capsys):
     assert "--points is an option of --unit-cell" in fails("--points", "8")
     assert "--device is an option of --unit-cell" in fails("--device", "cpu")
     assert "leave --texture-per-path out" in fails("--unit-cell", "fft2d", "--device", "cpu", "--texture-per-path")
+
+
+def test_a_device_that_is_not_there(fails, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: False)))
+    assert "torch finds no GPU here" in fails("--unit-cell", "fft2d", "--device", "cuda")
+    monkeypatch.setitem(sys.modules, "torch", None)  # as where it is not installed
+    assert "--device needs torch: pip install" in fails("--unit-cell", "fft2d", "--device", "cpu")
 
 
 @pytest.mark.slow
