@@ -27,6 +27,7 @@ MAX_CONJUGATE = 60
 ENOUGH = 0.25  # an iteration with a good tangent leaves less than this part of the residual
 INNER, FORCING = 0.3, 0.03  # of the residual wanted, of the present one: what conjugate gradients may leave
 MAX_HALVINGS = 4  # of a step that makes the residual grow, or pixels fail
+NOT_FINITE = "the stress is not finite"
 
 
 class CellError(LawError):
@@ -116,7 +117,7 @@ class Equilibrium:
         divergence(S[:d, :d], self.R)
         z, residual = self.grid.correction(self.R, inverse, self.shear, bulk)
         if not np.isfinite(residual):
-            raise CellError("the stress is not finite")
+            raise CellError(NOT_FINITE)
         return np.linalg.solve(F.T, S.reshape(9, -1).mean(axis=1).reshape(3, 3)), z, residual
 
     def _newton_step(self, z: np.ndarray, wanted: float, inverse: np.ndarray, bulk: float) -> np.ndarray:

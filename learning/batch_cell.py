@@ -21,6 +21,7 @@ from constitutive.equilibrium import (
     MAX_CONJUGATE,
     MAX_HALVINGS,
     MAX_ITERATIONS,
+    NOT_FINITE,
     CellError,
 )
 from constitutive.fft_cell import (
@@ -49,8 +50,8 @@ from learning.batch_crystal import (
 )
 from learning.batch_grid import BatchGrid, divergence, dot, gradient, per_path
 
-SOUND, OUT_OF_BOUNDS, NOT_INTEGRATED, NO_EQUILIBRIUM = 0, 1, 2, 3
-CAUSES = ("", BEYOND, REASONS[STUCK], f"no equilibrium within {MAX_ITERATIONS} iterations")
+SOUND, OUT_OF_BOUNDS, NOT_INTEGRATED, NO_STRESS, NO_EQUILIBRIUM = range(5)
+CAUSES = ("", BEYOND, REASONS[STUCK], NOT_FINITE, f"no equilibrium within {MAX_ITERATIONS} iterations")
 
 
 class BatchCell:
@@ -176,7 +177,7 @@ class _Run:
         done = ~worse & (now <= wanted.cpu().numpy())
         on = ~(worse | failed | done)
         newton.go_back(going[worse])
-        newton.cause[going[failed]] = np.where(found[failed] == SOUND, OUT_OF_BOUNDS, found[failed])
+        newton.cause[going[failed]] = np.where(found[failed] == SOUND, NO_STRESS, found[failed])
         newton.cause[going[done]] = SOUND
         self.P[rows[going[done]]] = P[done].cpu().numpy()
         relative = cell.tolerance * now / wanted.cpu().numpy()
