@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm
@@ -250,6 +250,8 @@ def test_elastic_metric_stays_isochoric_over_many_steps(material):
     m=st.sampled_from([0.5, 0.55, 1.09, 3.0]),
     B=st.sampled_from([0.0, 292e6, 5e9]),
 )
+@example(p=0.0, T=2.8671875, strain=3.0, dt=1000.0, n=1.5, m=3.0, B=5e9)
+@example(p=0.0, T=2.8670149688426854, strain=3.0, dt=1000.0, n=1.5, m=3.0, B=5e9)
 def test_johnson_cook_solves_every_step(p, T, strain, dt, n, m, B):
     """Whatever the state and the step: the stress is on the flow surface of the step's end, or elastic inside it."""
     values = JC.values | {"n": n, "m": m, "B": B}
@@ -268,7 +270,12 @@ def test_johnson_cook_solves_every_step(p, T, strain, dt, n, m, B):
     rate = 1.0 + values["C"] * np.log(max(dp / dt / values["reference_strain_rate"], 1.0))
     Y = (values["A"] + hardening) * rate * (1.0 - theta**m)
     trial = von_mises(symmetric(F @ np.swapaxes(F, 1, 2)))[0] * law.shear_modulus
-    slack = 1e-9 * (trial + Y)
+    # the round-off of a large trial is left in q and heats, and close to melting a kelvin is worth much stress
+    heat = values["taylor_quinney"] / (values["density"] * values["specific_heat"])
+    softening = (
+        (values["A"] + hardening) * rate * m * theta ** (m - 1.0) / (melting - reference) if theta > 0.0 else 0.0
+    )
+    slack = 1e-9 * (trial + Y) + 8.0 * np.finfo(float).eps * trial * heat * dp * softening
     assert q <= Y + slack
     if dp > 1e-10 * (1.0 + p):  # below, p + dp - p has too few digits to repeat the sum
         assert q >= Y - slack - 1e-15 * p / dp * Y
