@@ -163,6 +163,12 @@ def failure(step: int, time: float, F: np.ndarray, cause: str) -> CellError:
     )
 
 
+def halfway(F_old: np.ndarray, F_new: np.ndarray) -> np.ndarray:
+    """Mean deformations (..., 3, 3) in the middle of a step, straight in C; their rotation does not matter."""
+    C_old, C_new = (np.swapaxes(F, -1, -2) @ F for F in (F_old, F_new))
+    return full(square_root(0.5 * (C_old + C_new)))
+
+
 class Cell:
     """A unit cell of `points` pixels along each axis, as `fft2d` or `fft3d`, of the grains of a material's `values`.
 
@@ -263,7 +269,7 @@ class _Run:
                 raise
             self.equilibrium.K = None
             self.w_before = None
-            middle = full(square_root(0.5 * (F_old.T @ F_old + F_new.T @ F_new)))  # its rotation does not matter
+            middle = halfway(F_old, F_new)
             self._advance(F_old, middle, 0.5 * dt, bisections + 1)
             return self._advance(middle, F_new, 0.5 * dt, bisections + 1)
         self.w_before, self.w, self.dt_before = self.w, w, dt

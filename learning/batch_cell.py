@@ -34,9 +34,10 @@ from constitutive.fft_cell import (
     Cell,
     CellHistory,
     failure,
+    halfway,
 )
 from constitutive.taylor import REASONS
-from constitutive.tensor import full, square_root, symmetric
+from constitutive.tensor import symmetric
 from learning.batch_crystal import (
     BatchCrystal,
     Substep,
@@ -141,8 +142,8 @@ class _Run:
             self.cause[bad] = cause[cause != SOUND]
             return
         self.tangent_known[bad], self.dt_before[bad] = False, 0.0
-        middle, squares = F_new.copy(), [F.swapaxes(-1, -2) @ F for F in (F_old[bad], F_new[bad])]
-        middle[bad] = full(square_root(0.5 * (squares[0] + squares[1])))  # its rotation does not matter
+        middle = F_new.copy()
+        middle[bad] = halfway(F_old[bad], F_new[bad])
         self._advance(bad, F_old, middle, 0.5 * dt, bisections + 1)
         self._advance(bad[self.cause[bad] == SOUND], middle, F_new, 0.5 * dt, bisections + 1)
 
