@@ -1,4 +1,4 @@
-"""Checks of a law that need no large set of paths: resolution, causality, isotropy, drift, dissipation.
+"""Checks of a law that need no large set of paths: resolution, causality, isotropy, roughness, drift, dissipation.
 
 Each takes a law and gives numbers for a table, and the curves that a picture shows; the fine scale goes through the
 same ones. Paths are driven with F = U, and last `duration` seconds, but for those of `drift`, ten times as long.
@@ -20,6 +20,7 @@ from learning.strain_paths import DEVIATORS, Curve, cyclic, exponential, hold, p
 RESOLUTIONS = (50, 200, 1000, 5000, 20_000)  # steps
 SMOOTH_PATHS, SMOOTH_STRAIN, MOST_WAVES = 4, 0.3, 1.5  # equivalent strain; waves within a path
 DIRECTIONS, DIRECTION_STRAIN, DIRECTION_STEPS = 12, 0.3, 200
+TURNS, TURNED, TURN_STRAIN, TURN_STEPS = (0.003, 0.01, 0.03, 0.1), 24, 0.1, 40  # rad; directions that are turned
 LONG_STEPS, LONG = 20_000, 10.0  # of `drift`; its duration over that of other checks
 HOLD_STRAIN, CYCLE_STRAIN, CYCLES = 0.2, 0.05, 40
 CAUSAL_STEPS = 200
@@ -194,6 +195,27 @@ def isotropy(law: Law, duration: float) -> dict[str, Any]:
     }
 
 
+def roughness(law: Law, duration: float, seed: int) -> dict[str, Any]:
+    """How much more than the loading its answer turns, where the direction of straight loading turns by TURNS, rad.
+
+    `rough` is (|sigma' - sigma|^2 / |sigma|^2 - |d' - d|^2)^(1/2) at a strain of TURN_STRAIN, of TURNED random unit
+    deviators d together. It falls in proportion to the turn where the answer is a smooth function of direction, but
+    like the turn's root where it is a sum of jumps, as of grains that do or do not twin: that is hard to learn.
+    """
+    rng = np.random.default_rng(seed)
+    d = random_directions(rng, TURNED, 5)
+    aside = random_directions(rng, TURNED, 5)
+    aside -= np.sum(aside * d, axis=1, keepdims=True) * d
+    aside /= np.linalg.norm(aside, axis=1, keepdims=True)
+    knots, strains = np.array([0.0, duration]), np.array([0.0, TURN_STRAIN])
+    curves = [proportional(v, knots, strains) for a in (0.0, *TURNS) for v in np.cos(a) * d + np.sin(a) * aside]
+    stress = respond(law, np.linspace(0.0, duration, TURN_STEPS + 1), curves).stress[-1].reshape(-1, TURNED, 6)
+    turned = [apart(other[None], stress[0][None]) for other in stress[1:]]
+    chords = 2.0 * np.sin(0.5 * np.array(TURNS))
+    rough = np.sqrt(np.maximum(np.square(turned) - chords**2, 0.0))
+    return {"turns": list(TURNS), "turn_strain": TURN_STRAIN, "rough": rough.tolist()}
+
+
 def drift(law: Law, duration: float, seed: int) -> dict[str, Any]:
     """LONG_STEPS steps of rest after loading, and of closed cycles of strain, in SMOOTH_PATHS random directions.
 
@@ -236,5 +258,6 @@ def all_checks(law: Law, duration: float, seed: int, truth: np.ndarray | None) -
         "resolution": lambda: resolution(law, duration, seed, truth),
         "causality": lambda: causality(law, duration, seed),
         "isotropy": lambda: isotropy(law, duration),
+        "roughness": lambda: roughness(law, duration, seed),
         "drift": lambda: drift(law, duration, seed),
     }

@@ -6,8 +6,8 @@ own noise. The fine scale is the law and material in the first artefact, or --re
 
 Laws are driven along fresh paths of both samplers (by a seed that no training has seen), or along those of data sets
 (--data): relative L2 errors over time and components jointly, per path, of the stress, of its deviator and of the
-pressure. Then each goes through checks: the same path in 50 to 20,000 steps, causality, isotropy, drift over 20,000
-steps, dissipation. Of several artefacts the table of training sizes is a learning curve.
+pressure. Then each goes through checks: the same path in 50 to 20,000 steps, causality, isotropy, roughness over
+directions, drift over 20,000 steps, dissipation. Of several artefacts the table of training sizes is a learning curve.
 
 The output folder gets evaluation.json (all numbers), evaluation.md (the tables) and pictures.
 """

@@ -1,6 +1,6 @@
 """The tables of an evaluation, from the numbers of evaluation.json alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cases.report import number, percent, table, yes
@@ -108,7 +108,7 @@ def growth_table(result: Mapping[str, Any], name: str) -> list[str]:
 
 
 def check_tables(result: Mapping[str, Any]) -> list[str]:
-    """Resolution; then all other checks, the fine scale's own beside."""
+    """Resolution; roughness; then all other checks, the fine scale's own beside."""
     every = [*((law["label"], law["checks"]) for law in result["laws"]), ("fine scale", result["reference"]["checks"])]
     asked = [(label, found) for label, found in every if found]
     head, rows = ["law", "against"], []
@@ -123,6 +123,7 @@ def check_tables(result: Mapping[str, Any]) -> list[str]:
             rows.append([label, "fine scale", *map(percent, part["against_fine_scale"])])
     lines = ["The same smooth paths in as many steps, per cent of the deviator:", ""]
     lines += table(head, [row + ["-"] * (len(head) - len(row)) for row in rows])
+    lines += ["", *roughness_table(asked)]
     rows = []
     for label, found in asked:
         values = {name: value for part in found.values() for name, value in part.items()}
@@ -134,6 +135,21 @@ def check_tables(result: Mapping[str, Any]) -> list[str]:
         "",
     ]
     return lines + table(["law", *(title for title, _, _ in CHECKS)], rows)
+
+
+def roughness_table(asked: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """By how much more than the direction of loading the answer turns."""
+    told = [(label, found["roughness"]) for label, found in asked if "rough" in found["roughness"]]
+    if not told:
+        return []
+    part = told[0][1]
+    rows = [[label, *map(percent, found["rough"])] for label, found in told]
+    return [
+        f"Straight loading to a strain of {part['turn_strain']} whose direction turns: how much more the deviator does,",
+        "per cent. Like the turn in a smooth law, like its root where grains jump:",
+        "",
+        *table(["law", *(f"{turn} rad" for turn in part["turns"])], rows),
+    ]
 
 
 def training_table(result: Mapping[str, Any]) -> list[str]:

@@ -80,6 +80,15 @@ def test_a_single_crystal_is_not_isotropic():
     assert checks.isotropy(law, DURATION)["spread"] > 0.1
 
 
+def test_roughness_tells_jumps_from_smooth_answers(elastic):
+    """Neo-Hooke's deviator turns with the strain, but for terms of second order; grains that twin or do not, jump."""
+    smooth = checks.roughness(elastic, DURATION, 0)["rough"]
+    assert smooth[-1] < 0.02 and smooth[1] == pytest.approx(0.1 * smooth[-1], rel=0.3)  # like the turn
+    grains = load_material("magnesium_liu2022", "taylor", {"grains": 16}).law
+    rough = checks.roughness(grains, DURATION, 0)["rough"]
+    assert rough[-1] > 0.05 and rough[1] > 0.2 * rough[-1]  # like the turn's root
+
+
 def test_causality_tells_answers_apart(plastic, monkeypatch):
     found = checks.causality(plastic, DURATION, 0)
     assert found["identical_before"] is True and found["apart_after"] > 0.1
