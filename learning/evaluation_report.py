@@ -145,8 +145,8 @@ def roughness_table(asked: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]
     part = told[0][1]
     rows = [[label, *map(percent, found["rough"])] for label, found in told]
     return [
-        f"Straight loading to a strain of {part['turn_strain']} whose direction turns: how much more the deviator does,",
-        "per cent. Like the turn in a smooth law, like its root where grains jump:",
+        f"Straight loading to a strain of {part['turn_strain']} whose direction turns: by how much more the deviator",
+        "turns, per cent. Like the turn in a smooth law, like its root where grains jump:",
         "",
         *table(["law", *(f"{turn} rad" for turn in part["turns"])], rows),
     ]
