@@ -4,7 +4,8 @@
 
 counts runs of one kind: each saves the difference of a run's processor time with the concurrent and the learned law.
 Generation is in processor seconds of the machine that made the data. Training is in seconds of its device, taken as
-processor seconds of one core on a CPU; seconds of a GPU are added as they are.
+processor seconds of one core on a CPU; seconds of a GPU are added as they are. What an artefact that the training began
+with had cost is counted too.
 """
 
 import math
@@ -42,13 +43,15 @@ def off_line_cost(artefact: Artefact) -> OffLineCost:
     spent = data.get("throughput", {}).get("processor_seconds")
     machines = sorted({session.get("machine", "not stated") for session in data.get("sessions", [])})
     used = artefact.entry("training", "paths") / artefact.entry("training", "data", "paths")
+    before = artefact.entry("training").get("begun_with", {"generation": 0.0, "training": 0.0, "iterations": 0})
+    unknown = spent is None or before["generation"] is None
     return OffLineCost(
-        generation=None if spent is None else used * spent,
-        training=artefact.entry("training", "seconds"),
+        generation=None if unknown else before["generation"] + used * spent,
+        training=before["training"] + artefact.entry("training", "seconds"),
         device=artefact.entry("training", "device"),
         paths=artefact.entry("training", "paths"),
         steps=artefact.entry("training", "data", "steps"),
-        iterations=artefact.entry("training", "iterations"),
+        iterations=before["iterations"] + artefact.entry("training", "iterations"),
         machine="; ".join(machines) or "not stated",
     )
 

@@ -89,7 +89,7 @@ from constitutive.tensor import determinant, isochoric_factor, norm_squared, pus
 PER_FLOW = 0.5 * math.sqrt(2.0 / 3.0)  # equivalent plastic strain per |z|
 HEADER = 10  # G, lambda_e, tensors, scalars, channels, width, reciprocals of the three bounds of the envelope, longest
 TARGET, RATE, STRAIN, WORK, OUTSIDE, MEMORY = 9, 14, 15, 16, 17, 18  # where they begin in the state, behind N
-LONGEST_STEP, MOST_PARTS = 0.02, 256  # equivalent strain of a step in one part; the most parts
+LONGEST_STEP, MOST_PARTS = 0.01, 256  # equivalent strain of a step in one part; the most parts
 ASLEEP = 1e-7  # |e| below which a point that has never flowed is elastic, as it is ahead of a wave
 FIVE = 5 * BLOCK  # numbers of a deviator at all points of a block
 MOST = 1024  # units of a layer, channels, memories

@@ -1,9 +1,9 @@
 """Training of the law `recurrent`: whole rollouts along the stored paths against the fine scale's deviatoric stress.
 
-The pressure is exact. Early in training paths are cut short, and their number of steps varies: some batches skip every
-other sample, some get a sample in between, so that the law must agree with itself at any time step. The law takes long
-steps in parts, training does not: on paths with such steps the law's errors are the smaller ones. The learning rate
-rises over the first 200 iterations and falls along a cosine; resumed with fewer --iterations, it falls sooner.
+The pressure is exact. Early in training paths are cut short; some batches get a sample in between all others, so that
+the law must agree with itself at any time step. The law takes long steps in parts, training does not: on paths with
+such steps the law's errors are the smaller ones. The learning rate rises over the first 200 iterations and falls along
+a cosine; resumed with fewer --iterations, it falls sooner.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cases.off_line_cost import off_line_cost
 from cases.options import OptionError, positive
 from constitutive.artefact import load_artefact
 from constitutive.recurrent import SIZES
@@ -29,7 +30,7 @@ from learning.training import Training, load_set, summary
 FLOOR = 3e-3  # deviatoric stress over G to which errors of nearly stress-free starts of paths are related
 WARM_UP = 200  # iterations
 LENGTHS = (0.2, 0.4)  # cut paths are at least this part of the whole, and from this part of training on none is cut
-GRIDS, SHARES = ("native", "coarse", "fine"), (0.5, 0.35, 0.15)
+GRIDS, SHARES = ("native", "fine"), (0.75, 0.25)
 CHUNK = 256  # paths at a time in evaluation
 
 
@@ -90,8 +91,6 @@ def draw_batch(paths: Paths, rng: np.random.Generator, size: int, progress: floa
     batch = paths.chosen(torch.as_tensor(rng.choice(len(paths), min(size, len(paths)), replace=False)), length)
     U, dt, J, S = batch.U, batch.dt, batch.J, batch.S
     grid = rng.choice(GRIDS, p=SHARES)
-    if grid == "coarse":
-        return U[::2], dt[::2] + dt[1::2], J[2::2], S[2::2], 1
     if grid == "fine":
         half = max(1, length // 2)
         between = torch.stack([U[:half], 0.5 * (U[:half] + U[1 : half + 1])], 1).flatten(0, 1)
@@ -182,16 +181,30 @@ class RecurrentTraining(Training):
         errors = {"train": summary(evaluate(self.network, paths.chosen(slice(500))))}
         if self.test is not None:
             errors["test"] = summary(evaluate(self.network, self.test))
+        before = self.options.begin_with
         return {
             "material": manifest["material"],
             "elastic": self.source["elastic"],
-            "training": {"paths": len(paths), "steps": len(paths.dt), **self.cost(manifest, self.source["also"])},
+            "training": {
+                "paths": len(paths),
+                "steps": len(paths.dt),
+                **self.cost(manifest, self.source["also"]),
+                **({"begun_with": cost_before(before)} if before else {}),
+            },
             "errors": errors,
             "envelope": envelope,
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
         return self.network.weights()
+
+
+def cost_before(path: str | Path) -> dict[str, Any]:
+    """What an artefact that a training begins with has cost, s, and the command that made it."""
+    artefact = load_artefact(path, "recurrent")
+    cost = off_line_cost(artefact)
+    spent = {"generation": cost.generation, "training": cost.training, "iterations": cost.iterations}
+    return {"command": artefact.header.get("command")} | spent
 
 
 @torch.no_grad()

@@ -94,6 +94,9 @@ def test_costs_before_the_first_run_are_those_of_the_artefact(tmp_path, artefact
     cost = off_line_cost(read_artefact(artefact(tmp_path / "a.npz")))
     assert cost == OffLineCost(100.0, 30.0, "cpu", 500, 100, 9, "x, 2 cores")  # half of the paths were used
     assert cost.total == 130.0
+    again = TRAINING | {"begun_with": {"generation": 7.0, "training": 5.0, "iterations": 2}}
+    cost = off_line_cost(read_artefact(artefact(tmp_path / "d.npz", training=again)))
+    assert (cost.generation, cost.training, cost.iterations) == (107.0, 35.0, 11)
     unfinished = TRAINING | {"data": {"paths": 1000, "steps": 100}}  # a set that was still being made
     assert off_line_cost(read_artefact(artefact(tmp_path / "c.npz", training=unfinished))).total is None
     with pytest.raises(LawError, match="lacks training"):

@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from cases import material_point  # noqa: E402
+from cases.off_line_cost import off_line_cost  # noqa: E402
 from constitutive.artefact import load_artefact  # noqa: E402
 from constitutive.drive import drive  # noqa: E402
 from constitutive.material import load_material  # noqa: E402
@@ -153,6 +154,10 @@ def test_a_training_begins_with_another_s_weights(data, artefact, tmp_path):
     other = load_artefact(run(data, tmp_path / "law.npz", *options), "recurrent")
     for name, array in load_artefact(artefact, "recurrent").arrays.items():
         assert other.arrays[name] == pytest.approx(array, rel=1e-5, abs=1e-7)
+    before = load_artefact(artefact, "recurrent").header
+    assert other.header["training"]["begun_with"]["command"] == before["command"]
+    assert other.header["training"]["begun_with"]["training"] == before["training"]["seconds"]
+    assert off_line_cost(other).iterations == before["training"]["iterations"] + 1
 
 
 def test_a_diverged_training_goes_back(data, tmp_path, monkeypatch):
@@ -194,7 +199,7 @@ def test_a_command_runs_the_trained_law(material, tmp_path):
 
 
 def test_batches_are_sampled_where_the_path_is_known(data):
-    """Every grid of steps, coarse or fine, gives stresses at the times of the stored samples."""
+    """Every grid of steps, native or fine, gives stresses at the times of the stored samples."""
     paths = loaded(data)
     rng = np.random.default_rng(0)
     for progress in (0.0, 0.3, 1.0):
