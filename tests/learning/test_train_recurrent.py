@@ -49,8 +49,9 @@ def artefact(data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def material(artefact):
+    """The trained law taking whole steps, as its training does."""
     file = artefact.with_name("small.toml")
-    file.write_text(f'law = "recurrent"\nname = "small"\nartefact = "{artefact.name}"\n')
+    file.write_text(f'law = "recurrent"\nname = "small"\nartefact = "{artefact.name}"\nlongest_step = 1.0\n')
     return file
 
 
