@@ -30,7 +30,7 @@ from learning.training import Training, load_set, summary
 FLOOR = 3e-3  # deviatoric stress over G to which errors of nearly stress-free starts of paths are related
 WARM_UP = 200  # iterations
 LENGTHS = (0.2, 0.4)  # cut paths are at least this part of the whole, and from this part of training on none is cut
-GRIDS, SHARES = ("native", "fine"), (0.75, 0.25)
+FINE = 0.25  # share of batches that get a sample in between all others
 CHUNK = 256  # paths at a time in evaluation
 
 
@@ -90,8 +90,7 @@ def draw_batch(paths: Paths, rng: np.random.Generator, size: int, progress: floa
     length = max(2, 2 * (int(rng.integers(min(shortest, m), m + 1)) // 2))
     batch = paths.chosen(torch.as_tensor(rng.choice(len(paths), min(size, len(paths)), replace=False)), length)
     U, dt, J, S = batch.U, batch.dt, batch.J, batch.S
-    grid = rng.choice(GRIDS, p=SHARES)
-    if grid == "fine":
+    if rng.random() >= 1.0 - FINE:
         half = max(1, length // 2)
         between = torch.stack([U[:half], 0.5 * (U[:half] + U[1 : half + 1])], 1).flatten(0, 1)
         U = torch.cat([between, U[half : half + 1]])
