@@ -53,7 +53,7 @@ from constitutive.law import (
     load_symmetric,
     load_tensor,
 )
-from constitutive.network import SELU_ALPHA, SELU_SCALE, dense, selu, spread
+from constitutive.network import SELU_ALPHA, SELU_SCALE, dense, selu
 from constitutive.tensor import adjugate, determinant, norm_squared, push_forward
 
 LATE, APART = 3, 4  # reasons of failure
@@ -195,12 +195,11 @@ def _update(params, weights, start, F_new, dt, stress, state, status):
         K -= K_new
     x, y = np.empty(max(width, 6) * BLOCK, weights.dtype), np.empty(max(width, 6) * BLOCK, weights.dtype)
     _first_layer(K, width, params[start - width : start], change, state, x)
-    selu(x, 0, width)
+    selu(x[: width * BLOCK])
     place = 0
     for _ in range(layers):
-        place = spread(weights, place, width, y)
-        place = dense(weights, place, width, width, BLOCK, x, y)
-        selu(y, 0, width)
+        place = dense(weights, place, width, width, 1, BLOCK, x, y)
+        selu(y[: width * BLOCK])
         x, y = y, x
     size = 6 + 6 * width
     k = min(int(t * intervals), intervals - 1)
@@ -208,7 +207,7 @@ def _update(params, weights, start, F_new, dt, stress, state, status):
     left, last = place + k * size, np.empty(size, weights.dtype)
     for i in range(size):
         last[i] = weights[left + i] + part * (weights[left + size + i] - weights[left + i])
-    dense(last, spread(last, 0, 6, y), width, 6, BLOCK, x, y)
+    dense(last, 0, width, 6, 1, BLOCK, x, y)
     s = y[: 6 * BLOCK].astype(np.float64)
     return _respond(params, F_new, R, s, stress, state, status)
 

@@ -19,8 +19,9 @@ reference state turns T and h and nothing else. A texture of its own is a consta
 A step of any dt, from e_old to the elastic trial e_tr (A^T A with the old N, the old and the new F):
 
     e_m = middle of the step as T and r of the step before have it
-    v_j = W_j . (e_m / e_s, 3 N^T N / tr(N^T N) - I, h) + b_j             channels, deviators
-    (u, a, b, c, gates) = units(|v|, det v, s, |e_m| / e_s)               two hidden layers of units, the last linear
+    h_m = h + min(dt / dt', 1) h' / 2, s_m alike          h' is how far h moved in the step before, which took dt'
+    v_j = W_j . (e_m / e_s, 3 N^T N / tr(N^T N) - I, h_m) + b_j           channels, deviators
+    (u, a, b, c, gates) = units(|v|, det v, s_m, |e_m| / e_s)             two hidden layers of units, the last linear
     (T / e_s, w) = W_out (a_j v_j, b_j 3 dev(v_j v_j) / sqrt(1 + |v_j|^2)),   r = r_0 (u + sqrt(1 + u^2))^4
     e = e_old - x g(x) (e_old - T) + g(x) (e_tr - e_old),   x = r dt       exact for constant T, r and strain rate, if
                                                                     g(x) = (1 - exp(-x)) / x; here (1+x/2)/(1+x+x^2/2)
@@ -36,12 +37,13 @@ A step of any dt, from e_old to the elastic trial e_tr (A^T A with the old N, th
 G, lambda_e Pa; J = det F; e_s, r_0 fixed scales; phi(x) = x / sqrt(1 + x^2) the units' activation; alpha, beta >= 0 and
 c_k learned, for each memory: it may be driven and relaxed like the stress of some of the grains (c_k, beta), or forget
 by strain (alpha). Norms are Frobenius'. The network is float32, all else float64. No function of the C library is
-called, so that loops over points vectorise. The update of N is of order e^2, and memories enter a step as they were at
-its start: a step of more equivalent strain than `longest_step` (by |e_tr - e_old|, the square root of 6 times as much)
-is taken in equal parts, straight in J^(-2/3) F^T F. A point that has never flowed and has
-|e_tr| < 1e-7 is elastic, and blocks of such points, ahead of a wave, are not asked: stress-free they stay, bit for bit.
-`outside_envelope` is how far |e|, the shape or p have ever been beyond their largest values in training: 0 inside, 0.1
-where one was 10 % beyond.
+called, so that loops over points vectorise. Errors of a step are of second order where the strain turns smoothly; a
+step of more equivalent strain than `longest_step` (by |e_tr - e_old|, the square root of 6 times as much), or in which
+e is expected to move by more than a tenth of that, is taken in equal parts, straight in J^(-2/3) F^T F. VECTOR points at a time take as many parts as the one of them that needs most;
+one that has taken its own does not change any more. A point that has never flowed and has |e_tr| < 1e-7 is elastic,
+and where all VECTOR are, ahead of a wave, the network is not asked: stress-free they stay, bit for bit. `outside_envelope`
+is how far |e|, the shape or p have ever been beyond their largest values in training: 0 inside, 0.1 where one was 10 %
+beyond.
 """
 
 import math
@@ -67,7 +69,7 @@ from constitutive.law import (
     compile_block,
     load_tensor,
 )
-from constitutive.network import activate, dense, spread
+from constitutive.network import VECTOR, activate, dense
 from constitutive.recurrent_equations import (
     ELASTIC_SCALE,
     between,
@@ -78,36 +80,48 @@ from constitutive.recurrent_equations import (
     gram,
     invariants,
     memory_rate,
+    minus,
     network_inputs,
+    ratio_of_steps,
     relaxation_rate,
     remembered,
     remembered_tensor,
+    scaled,
     transpose,
 )
 from constitutive.tensor import determinant, isochoric_factor, norm_squared, push_forward
 
 PER_FLOW = 0.5 * math.sqrt(2.0 / 3.0)  # equivalent plastic strain per |z|
 HEADER = 10  # G, lambda_e, tensors, scalars, channels, width, reciprocals of the three bounds of the envelope, longest
-TARGET, RATE, STRAIN, WORK, OUTSIDE, MEMORY = 9, 14, 15, 16, 17, 18  # where they begin in the state, behind N
-LONGEST_STEP, MOST_PARTS = 0.01, 256  # equivalent strain of a step in one part; the most parts
+TARGET, RATE, STRAIN, WORK, OUTSIDE, STEP, MEMORY = 9, 14, 15, 16, 17, 18, 19  # where they begin in the state, behind N
+TOLD = 17  # where in the rows of `work` begins what the network is told and tells
+LONGEST_STEP, MOST_PARTS = 0.0025, 256  # equivalent strain of a step in one part; the most parts
+TURN = 10.0  # elastic strain may be expected to move by a TURNth of that in a part
 ASLEEP = 1e-7  # |e| below which a point that has never flowed is elastic, as it is ahead of a wave
-FIVE = 5 * BLOCK  # numbers of a deviator at all points of a block
+FIVE = 5 * VECTOR  # numbers of a deviator at all points that take their parts together
 MOST = 1024  # units of a layer, channels, memories
 
 
 @njit
-def _load5(block, row, p):
-    """The deviator from row on of point p."""
+def _load5(rows, row, p):
+    """The deviator from row on of point p, where rows are BLOCK apart."""
     b = row * BLOCK + p
-    return (block[b], block[b + BLOCK], block[b + 2 * BLOCK], block[b + 3 * BLOCK], block[b + 4 * BLOCK])
+    return (rows[b], rows[b + BLOCK], rows[b + 2 * BLOCK], rows[b + 3 * BLOCK], rows[b + 4 * BLOCK])
 
 
 @njit
-def _load6(block, row, p):
-    """The symmetric tensor from row on of point p."""
+def _near5(rows, row, p):
+    """The deviator from row on of point p, where rows are VECTOR apart."""
+    b = row * VECTOR + p
+    return (rows[b], rows[b + VECTOR], rows[b + 2 * VECTOR], rows[b + 3 * VECTOR], rows[b + 4 * VECTOR])
+
+
+@njit
+def _load6(rows, row, p):
+    """The symmetric tensor from row on of point p, where rows are BLOCK apart."""
     b = row * BLOCK + p
-    return (block[b], block[b + BLOCK], block[b + 2 * BLOCK], block[b + 3 * BLOCK], block[b + 4 * BLOCK],
-            block[b + 5 * BLOCK])  # fmt: skip
+    return (rows[b], rows[b + BLOCK], rows[b + 2 * BLOCK], rows[b + 3 * BLOCK], rows[b + 4 * BLOCK],
+            rows[b + 5 * BLOCK])  # fmt: skip
 
 
 @njit
@@ -121,34 +135,39 @@ def _stretches(F, C):
 
 
 @njit
-def _strains(C, part, dt, state, work, t, size):
-    """e_old and e_trial into `work` (10 rows), the first two deviators of t, and |e_m| / e_s, in a part of the step.
+def _strains(C, part, dt, state, work):
+    """What a part of the step begins with, into rows of work; C holds J^(-2/3) F^T F before and after the step.
 
-    C holds J^(-2/3) F^T F before and after the step, 6 rows each. Rows of work: 12 which points are awake, 13 in how
-    many parts each takes the step (told), 14 the time of a part, 0 for a point that has taken all of its own, 15 the
-    square of how far e moves. Returns how many points are awake. A point that sleeps is told of no change.
+    Rows: 0 e_old, 5 e_trial, 12 awake or not, 13 in how many parts the point takes the step (told), 14 the time of a
+    part, 0 for a point that has taken all of its own, 15 the square of |e_tr - e_old| or of TURN times how far e is
+    expected to move, 16 the ratio of steps, 17 what the network is told: e_m / e_s, shape, |e_m| / e_s. A point that
+    sleeps is told of no change.
     """
-    awake = 0.0
-    for p in range(BLOCK):
-        N, before, after, parts = load_tensor(state, p), _load6(C, 0, p), _load6(C, 6, p), work[13 * BLOCK + p]
+    for p in range(VECTOR):
+        N, before, after, parts = load_tensor(state, p), _load6(C, 0, p), _load6(C, 6, p), work[13 * VECTOR + p]
         time = dt / parts if part < parts else 0.0
         e_old = deviator(push_forward(transpose(N), between(before, after, min(part / parts, 1.0))))
         e_trial = deviator(push_forward(transpose(N), between(before, after, min((part + 1.0) / parts, 1.0))))
         mean, shape, length = network_inputs(e_old, e_trial, N, _load5(state, TARGET, p), state[RATE * BLOCK + p], time)
         wakes = 1.0 if contract(e_trial, e_trial) > ASLEEP * ASLEEP or state[STRAIN * BLOCK + p] > 0.0 else 0.0
-        change = (e_trial[0] - e_old[0], e_trial[1] - e_old[1], e_trial[2] - e_old[2], e_trial[3] - e_old[3],
-                  e_trial[4] - e_old[4])  # fmt: skip
-        work[12 * BLOCK + p] = wakes
-        work[14 * BLOCK + p] = time
-        work[15 * BLOCK + p] = contract(change, change)
-        awake += wakes
+        strain, half = minus(e_trial, e_old), minus(scaled(ELASTIC_SCALE, mean), e_old)
         for c in range(5):
-            work[c * BLOCK + p] = wakes * e_old[c]
-            work[(5 + c) * BLOCK + p] = wakes * e_trial[c]
-            t[c * BLOCK + p] = mean[c]
-            t[(5 + c) * BLOCK + p] = shape[c]
-        size[p] = length
-    return awake
+            work[c * VECTOR + p] = wakes * e_old[c]
+            work[(5 + c) * VECTOR + p] = wakes * e_trial[c]
+            work[(TOLD + c) * VECTOR + p] = mean[c]
+            work[(TOLD + 5 + c) * VECTOR + p] = shape[c]
+        work[12 * VECTOR + p] = wakes
+        work[14 * VECTOR + p] = time
+        work[15 * VECTOR + p] = max(contract(strain, strain), (2.0 * TURN) ** 2 * contract(half, half))
+        work[16 * VECTOR + p] = ratio_of_steps(time, state[STEP * BLOCK + p])
+        work[(TOLD + 10) * VECTOR + p] = length
+
+
+@njit
+def _copy(rows, others):
+    """Rows of one type into those of another."""
+    for p in range(len(others)):
+        others[p] = rows[p]
 
 
 @njit
@@ -158,13 +177,28 @@ def _parts(longest, work):
     longest is |e_tr - e_old| of a part.
     """
     most, per_part = 1.0, 1.0 / longest
-    for p in range(BLOCK):
-        change = work[15 * BLOCK + p]
+    for p in range(VECTOR):
+        change = work[15 * VECTOR + p]
         few = change < (MOST_PARTS * longest) ** 2  # not a number: not few
         parts = math.floor(math.sqrt(change) * per_part) + 1.0 if few else float(MOST_PARTS)
-        work[13 * BLOCK + p] = parts
+        work[13 * VECTOR + p] = parts
         most = max(most, parts)
     return int(most)
+
+
+@njit
+def _ahead(tensors, scalars, memory, change, ratio, h, s):
+    """Memories in the middle of the step, as their changes in the step before let expect: rows h and s."""
+    for k in range(tensors):
+        old, moved, middle = memory[5 * k * BLOCK :], change[5 * k * BLOCK :], h[k * FIVE : (k + 1) * FIVE]
+        for p in range(VECTOR):
+            half = 0.5 * ratio[p]
+            for c in range(5):
+                middle[c * VECTOR + p] = old[c * BLOCK + p] + half * moved[c * BLOCK + p]
+    for k in range(scalars):
+        row = (5 * tensors + k) * BLOCK
+        for p in range(VECTOR):
+            s[k * VECTOR + p] = memory[row + p] + 0.5 * ratio[p] * change[row + p]
 
 
 @njit
@@ -172,9 +206,9 @@ def _invariants(channels, v, x):
     """|v| and det v of each channel, rows of x."""
     for j in range(channels):
         vj = v[j * FIVE : (j + 1) * FIVE]
-        size, det = x[j * BLOCK : (j + 1) * BLOCK], x[(channels + j) * BLOCK : (channels + j + 1) * BLOCK]
-        for p in range(BLOCK):
-            size[p], det[p] = invariants(_load5(vj, 0, p))
+        size, det = x[j * VECTOR : (j + 1) * VECTOR], x[(channels + j) * VECTOR : (channels + j + 1) * VECTOR]
+        for p in range(VECTOR):
+            size[p], det[p] = invariants(_near5(vj, 0, p))
 
 
 @njit
@@ -182,68 +216,69 @@ def _gates(channels, v, units, parts):
     """a v and b 3 dev(v v) / sqrt(1 + |v|^2) of each channel."""
     for j in range(channels):
         vj = v[j * FIVE : (j + 1) * FIVE]
-        a = units[(1 + j) * BLOCK : (2 + j) * BLOCK]
-        b = units[(1 + channels + j) * BLOCK : (2 + channels + j) * BLOCK]
+        a = units[(1 + j) * VECTOR : (2 + j) * VECTOR]
+        b = units[(1 + channels + j) * VECTOR : (2 + channels + j) * VECTOR]
         linear = parts[j * FIVE : (j + 1) * FIVE]
         squared = parts[(channels + j) * FIVE : (channels + j + 1) * FIVE]
-        for p in range(BLOCK):
-            x, y = gated(_load5(vj, 0, p), a[p], b[p])
+        for p in range(VECTOR):
+            x, y = gated(_near5(vj, 0, p), a[p], b[p])
             for c in range(5):
-                linear[c * BLOCK + p] = x[c]
-                squared[c * BLOCK + p] = y[c]
+                linear[c * VECTOR + p] = x[c]
+                squared[c * VECTOR + p] = y[c]
 
 
 @njit
-def _flow(G, out, u, part, work, state):
-    """New N, T, r, plastic strain and plastic work; rows 10 and 11 of work receive |z| and x b(e_trial)."""
-    awake, parts, dt = work[12 * BLOCK : 13 * BLOCK], work[13 * BLOCK : 14 * BLOCK], work[14 * BLOCK : 15 * BLOCK]
-    for p in range(BLOCK):
-        e_old, e_trial, T32 = _load5(work, 0, p), _load5(work, 5, p), _load5(out, 0, p)
-        T = (
-            ELASTIC_SCALE * np.float64(T32[0]),
-            ELASTIC_SCALE * np.float64(T32[1]),
-            ELASTIC_SCALE * np.float64(T32[2]),
-            ELASTIC_SCALE * np.float64(T32[3]),
-            ELASTIC_SCALE * np.float64(T32[4]),
-        )
-        r = relaxation_rate(np.float64(u[p]))
-        N, e, length, ageing = flow(e_old, e_trial, T, r * dt[p], load_tensor(state, p))
-        work[10 * BLOCK + p] = 0.0
-        work[11 * BLOCK + p] = 0.0
-        if part < parts[p]:
-            for c in range(9):
-                state[c * BLOCK + p] = N[c]
-            for c in range(5):
-                state[(TARGET + c) * BLOCK + p] = awake[p] * T[c]
-            state[RATE * BLOCK + p] = awake[p] * r
-            state[STRAIN * BLOCK + p] += PER_FLOW * length
-            d = (e_trial[0] - e[0], e_trial[1] - e[1], e_trial[2] - e[2], e_trial[3] - e[3], e_trial[4] - e[4])
-            state[WORK * BLOCK + p] += max(0.25 * G * (contract(e_old, d) + contract(e, d)), 0.0)
-            work[10 * BLOCK + p] = length
-            work[11 * BLOCK + p] = ageing
+def _flow(G, part, work, state):
+    """New N, T, r, plastic strain and plastic work, by the rows of work behind TOLD: T / e_s and u.
+
+    Rows 10 and 11 of work receive |z| and x b(e_trial).
+    """
+    for p in range(VECTOR):
+        e_old, e_trial, T = _near5(work, 0, p), _near5(work, 5, p), scaled(ELASTIC_SCALE, _near5(work, TOLD, p))
+        awake, takes, dt = work[12 * VECTOR + p], part < work[13 * VECTOR + p], work[14 * VECTOR + p]
+        r = relaxation_rate(work[(TOLD + 5) * VECTOR + p])
+        N, e, length, ageing = flow(e_old, e_trial, T, r * dt, load_tensor(state, p))
+        d = minus(e_trial, e)
+        work_done = max(0.25 * G * (contract(e_old, d) + contract(e, d)), 0.0)
+        for c in range(9):
+            state[c * BLOCK + p] = N[c] if takes else state[c * BLOCK + p]
+        for c in range(5):
+            state[(TARGET + c) * BLOCK + p] = awake * T[c] if takes else state[(TARGET + c) * BLOCK + p]
+        state[RATE * BLOCK + p] = awake * r if takes else state[RATE * BLOCK + p]
+        state[STEP * BLOCK + p] = awake * dt if takes else state[STEP * BLOCK + p]
+        state[STRAIN * BLOCK + p] += PER_FLOW * length if takes else 0.0
+        state[WORK * BLOCK + p] += work_done if takes else 0.0
+        work[10 * VECTOR + p] = length if takes else 0.0
+        work[11 * VECTOR + p] = ageing if takes else 0.0
 
 
 @njit
-def _remember(memory, tensors, scalars, out, targets, gates, work, state):
-    """New h and s; `memory` holds alpha, beta, c of each."""
-    length, ageing = work[10 * BLOCK : 11 * BLOCK], work[11 * BLOCK : 12 * BLOCK]
+def _remember(coefficients, tensors, scalars, out, targets, gates, part, work, memory, change):
+    """New h and s, and by how much they are new; `coefficients` holds alpha, beta, c of each."""
+    length, ageing = work[10 * VECTOR : 11 * VECTOR], work[11 * VECTOR : 12 * VECTOR]
+    parts = work[13 * VECTOR : 14 * VECTOR]
     for k in range(tensors):
-        alpha, beta, drive = memory[3 * k], memory[3 * k + 1], memory[3 * k + 2]
-        h = state[MEMORY * BLOCK + k * FIVE : MEMORY * BLOCK + (k + 1) * FIVE]
-        w, gate = out[(1 + k) * FIVE : (2 + k) * FIVE], gates[k * BLOCK : (k + 1) * BLOCK]
-        for p in range(BLOCK):
-            y = memory_rate(alpha, beta, np.float64(gate[p]), length[p], ageing[p])
-            new = remembered_tensor(_load5(h, 0, p), _load5(w, 0, p), drive, _load5(work, 0, p), _load5(work, 5, p), y)
+        alpha, beta, drive = coefficients[3 * k], coefficients[3 * k + 1], coefficients[3 * k + 2]
+        h, moved = memory[5 * k * BLOCK :], change[5 * k * BLOCK :]
+        w, gate = out[(1 + k) * FIVE : (2 + k) * FIVE], gates[k * VECTOR : (k + 1) * VECTOR]
+        for p in range(VECTOR):
+            y, old = memory_rate(alpha, beta, np.float64(gate[p]), length[p], ageing[p]), _load5(h, 0, p)
+            new = remembered_tensor(old, _near5(w, 0, p), drive, _near5(work, 0, p), _near5(work, 5, p), y)
+            takes = part < parts[p]
             for c in range(5):
-                h[c * BLOCK + p] = new[c]
-    first = MEMORY * BLOCK + tensors * FIVE
-    for k in range(scalars):
-        alpha, beta = memory[3 * (tensors + k)], memory[3 * (tensors + k) + 1]
-        s, target = state[first + k * BLOCK : first + (k + 1) * BLOCK], targets[k * BLOCK : (k + 1) * BLOCK]
-        gate = gates[(tensors + k) * BLOCK : (tensors + k + 1) * BLOCK]
-        for p in range(BLOCK):
-            y = memory_rate(alpha, beta, np.float64(gate[p]), length[p], ageing[p])
-            s[p] = remembered(s[p], np.float64(target[p]), 0.0, y)
+                moved[c * BLOCK + p] = new[c] - old[c] if takes else moved[c * BLOCK + p]
+                h[c * BLOCK + p] = new[c] if takes else old[c]
+    for k in range(tensors, tensors + scalars):
+        alpha, beta, row = coefficients[3 * k], coefficients[3 * k + 1], 4 * tensors + k
+        s, moved = memory[row * BLOCK :], change[row * BLOCK :]
+        target = targets[(k - tensors) * VECTOR : (k - tensors + 1) * VECTOR]
+        gate = gates[k * VECTOR : (k + 1) * VECTOR]
+        for p in range(VECTOR):
+            y, old = memory_rate(alpha, beta, np.float64(gate[p]), length[p], ageing[p]), s[p]
+            new = remembered(old, np.float64(target[p]), 0.0, y)
+            takes = part < parts[p]
+            moved[p] = new - old if takes else moved[p]
+            s[p] = new if takes else old
 
 
 @njit
@@ -273,61 +308,62 @@ def _respond(params, F_new, stress, state, status):
 
 
 @njit
-def _network(weights, tensors, scalars, channels, width, t, x, out, units):
+def _network(weights, tensors, scalars, channels, width, t, x, out, units, v, parts, y, z):
     """The network: deviators t and the rows of x behind the invariants to deviators `out` and `units`.
 
-    t ((2 + tensors) FIVE,), x ((2 channels + scalars + 1) BLOCK,), out ((1 + tensors) FIVE,), units: u, a, b, c, gates.
+    t ((2 + tensors) FIVE,), x ((2 channels + scalars + 1) VECTOR,), out ((1 + tensors) FIVE,), units: u, a, b, c,
+    gates. The last four are room to work in.
     """
     inputs, outputs = 2 * channels + scalars + 1, 1 + 2 * channels + 2 * scalars + tensors
-    v, parts = np.empty(channels * FIVE, np.float32), np.empty(2 * channels * FIVE, np.float32)
-    y, z = np.empty(width * BLOCK, np.float32), np.empty(width * BLOCK, np.float32)
-    start = spread(weights, 0, 5 * channels, v)
-    start = dense(weights, start, 2 + tensors, channels, FIVE, t, v)
+    start = dense(weights, 0, 2 + tensors, channels, 5, VECTOR, t, v)
     _invariants(channels, v, x)
-    start = spread(weights, start, width, y)
-    start = dense(weights, start, inputs, width, BLOCK, x, y)
-    activate(y, 0, width)
-    start = spread(weights, start, width, z)
-    start = dense(weights, start, width, width, BLOCK, y, z)
-    activate(z, 0, width)
-    start = spread(weights, start, outputs, units)
-    start = dense(weights, start, width, outputs, BLOCK, z, units)
+    start = dense(weights, start, inputs, width, 1, VECTOR, x, y)
+    activate(y)
+    start = dense(weights, start, width, width, 1, VECTOR, y, z)
+    activate(z)
+    start = dense(weights, start, width, outputs, 1, VECTOR, z, units)
     _gates(channels, v, units, parts)
-    out[:] = np.float32(0.0)
-    dense(weights, start, 2 * channels, 1 + tensors, FIVE, parts, out)
-    activate(units, 1 + 2 * channels, 1 + 2 * channels + scalars)
+    dense(weights, start, 2 * channels, 1 + tensors, 5, VECTOR, parts, out)
+    activate(units[(1 + 2 * channels) * VECTOR : (1 + 2 * channels + scalars) * VECTOR])
 
 
 @compile_block
 def update_block(params, F_old, F_new, dt, stress, state, status):
-    """See constitutive/law.py."""
+    """See constitutive/law.py. VECTOR points at a time take as many parts as the one of them that needs most."""
     tensors, scalars, channels, width = int(params[2]), int(params[3]), int(params[4]), int(params[5])
     first = HEADER + 3 * (tensors + scalars)
-    memory, weights = params[HEADER:first], params[first:].view(np.float32)
-    t, x = np.empty((2 + tensors) * FIVE, np.float32), np.empty((2 * channels + scalars + 1) * BLOCK, np.float32)
+    coefficients, weights = params[HEADER:first], params[first:].view(np.float32)
+    t, x = np.empty((2 + tensors) * FIVE, np.float32), np.empty((2 * channels + scalars + 1) * VECTOR, np.float32)
     out = np.empty((1 + tensors) * FIVE, np.float32)
-    units = np.empty((1 + 2 * channels + 2 * scalars + tensors) * BLOCK, np.float32)
-    work, C = np.empty(16 * BLOCK), np.empty(12 * BLOCK)
-    work[13 * BLOCK : 14 * BLOCK] = 1.0
-    size = x[(2 * channels + scalars) * BLOCK :]
-    _stretches(F_old, C[: 6 * BLOCK])
-    _stretches(F_new, C[6 * BLOCK :])
-    if _strains(C, 0, dt, state, work, t, size) == 0.0:
-        return _respond(params, F_new, stress, state, status)
-    parts = _parts(params[9], work)
-    remembered_from = MEMORY * BLOCK + tensors * FIVE
-    targets = units[(1 + 2 * channels) * BLOCK : (1 + 2 * channels + scalars) * BLOCK]
-    gates = units[(1 + 2 * channels + scalars) * BLOCK :]
-    for part in range(parts):
-        if parts > 1:
-            _strains(C, part, dt, state, work, t, size)
-        for p in range(tensors * FIVE):
-            t[2 * FIVE + p] = state[MEMORY * BLOCK + p]
-        for p in range(scalars * BLOCK):
-            x[2 * channels * BLOCK + p] = state[remembered_from + p]
-        _network(weights, tensors, scalars, channels, width, t, x, out, units)
-        _flow(params[0], out, units, part, work, state)
-        _remember(memory, tensors, scalars, out, targets, gates, work, state)
+    units = np.empty((1 + 2 * channels + 2 * scalars + tensors) * VECTOR, np.float32)
+    v, gated_v = np.empty(channels * FIVE, np.float32), np.empty(2 * channels * FIVE, np.float32)
+    y, z = np.empty(width * VECTOR, np.float32), np.empty(width * VECTOR, np.float32)
+    size = x[(2 * channels + scalars) * VECTOR :]
+    targets, gates = units[(1 + 2 * channels) * VECTOR :], units[(1 + 2 * channels + scalars) * VECTOR :]
+    changes = (5 * tensors + scalars) * BLOCK
+    work, stretches = np.empty((TOLD + 11) * VECTOR), np.empty(12 * BLOCK)
+    ratio, told = work[16 * VECTOR : 17 * VECTOR], work[TOLD * VECTOR :]
+    _stretches(F_old, stretches[: 6 * BLOCK])
+    _stretches(F_new, stretches[6 * BLOCK :])
+    for point in range(0, BLOCK, VECTOR):
+        C, own = stretches[point:], state[point:]
+        memory = own[MEMORY * BLOCK :]
+        work[13 * VECTOR : 14 * VECTOR] = 1.0
+        _strains(C, 0, dt, own, work)
+        if work[12 * VECTOR : 13 * VECTOR].max() == 0.0:
+            continue
+        parts = _parts(params[9], work)
+        for part in range(parts):
+            if parts > 1:
+                _strains(C, part, dt, own, work)
+            _copy(told, t[: 2 * FIVE])
+            _copy(told[10 * VECTOR :], size)
+            _ahead(tensors, scalars, memory, memory[changes:], ratio, t[2 * FIVE :], x[2 * channels * VECTOR :])
+            _network(weights, tensors, scalars, channels, width, t, x, out, units, v, gated_v, y, z)
+            _copy(out, told[:FIVE])
+            _copy(units, told[FIVE : FIVE + VECTOR])
+            _flow(params[0], part, work, own)
+            _remember(coefficients, tensors, scalars, out, targets, gates, part, work, memory, memory[changes:])
     return _respond(params, F_new, stress, state, status)
 
 
@@ -344,7 +380,7 @@ def pack_network(artefact: Artefact) -> np.ndarray:
     layers = [artefact.array("mix_bias", channels, 5), artefact.array("mix_weight", channels, 2 + K)]
     for name, rows, columns in (("first", width, inputs), ("second", width, width), ("last", outputs, width)):
         layers += [artefact.array(f"{name}_bias", rows), artefact.array(f"{name}_weight", rows, columns)]
-    layers.append(artefact.array("out_weight", 1 + K, 2 * channels))
+    layers += [np.zeros((1 + K, 5)), artefact.array("out_weight", 1 + K, 2 * channels)]
     single = np.concatenate([layer.ravel() for layer in layers]).astype(np.float32)
     single = np.concatenate([single, np.zeros(len(single) % 2, np.float32)])
     drive = np.concatenate([artefact.array("drive", K), np.zeros(S)])
@@ -379,8 +415,11 @@ def build(values: Mapping[str, Any]) -> Law:
             State("equivalent_plastic_strain", "1"),
             State("plastic_work", "J/m3"),
             State("outside_envelope", "1"),
+            State("last_step", "s"),
             State("tensor_memory", "1", 5 * sizes[0]),
             State("scalar_memory", "1", sizes[1]),
+            State("tensor_change", "1", 5 * sizes[0]),
+            State("scalar_change", "1", sizes[1]),
         ),
         update_block=update_block,
         energies=energies,

@@ -100,6 +100,12 @@ def scaled(factor, v):
 
 
 @inline
+def minus(v, w):
+    """v - w of deviators."""
+    return (v[0] - w[0], v[1] - w[1], v[2] - w[2], v[3] - w[3], v[4] - w[4])
+
+
+@inline
 def mean_decay(x):
     """g(x) = (1 + x/2) / (1 + x + x^2/2), close to (1 - exp(-x)) / x, for x >= 0."""
     half = 0.5 * x
@@ -197,7 +203,7 @@ def flow(e_old, e_trial, T, x, N):
     scale = math.sqrt(min((size + 1e-20) / (contract(e, e) + TINY), 1.0))
     e = scaled(scale * (size / (size + 1e-24)), e)
     trial = six(e_trial)
-    d = six((e_trial[0] - e[0], e_trial[1] - e[1], e_trial[2] - e[2], e_trial[3] - e[3], e_trial[4] - e[4]))
+    d = six(minus(e_trial, e))
     s = symmetric_product(d, trial)
     z = (s[0] - d[0], s[1] - d[1], s[2] - d[2], s[3] - d[3], s[4] - d[4], s[5] - d[5])
     square_of_z, q = inner(z, z), symmetric_product(z, z)
@@ -227,6 +233,12 @@ def flow(e_old, e_trial, T, x, N):
     # square_of_z times a reciprocal root, not a root: differentiable where nothing flows
     length = bound * (square_of_z / math.sqrt(square_of_z + 1e-20))
     return N, e, length, x * (size / (size + ONSET * ONSET))
+
+
+@inline
+def ratio_of_steps(dt, before):
+    """How much of its last change a memory is expected to repeat: dt over that of the step before; from 0 to 1."""
+    return min(dt, before) / (before + 1e-30)
 
 
 @inline

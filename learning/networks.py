@@ -23,10 +23,10 @@ _TORCH = {
     "math": SimpleNamespace(sqrt=torch.sqrt, exp=torch.exp),
     "min": lambda x, y: torch.clamp(x, max=y),
 }
-(_strains, _invariants, _gates, _flows, _tensor_memory, _scalar_memory) = (
+(_strains, _ratio_of_steps, _invariants, _gates, _flows, _tensor_memory, _scalar_memory) = (
     reinterpret(function, _TORCH)
     for function in (
-        rollout.strains, equations.invariants, rollout.gates, rollout.flows, rollout.tensor_memory,
+        rollout.strains, equations.ratio_of_steps, equations.invariants, rollout.gates, rollout.flows, rollout.tensor_memory,
         rollout.scalar_memory,
     )
 )  # fmt: skip
@@ -123,13 +123,16 @@ class InternalVariableNetwork(nn.Module):
         carried = torch.zeros(15, n, device=U.device, dtype=U.dtype)
         carried[[0, 4, 8]] = 1.0
         h, s = torch.zeros(K, 5, n, device=U.device, dtype=U.dtype), torch.zeros(S, n, device=U.device, dtype=U.dtype)
+        h_change, s_change, before = torch.zeros_like(h), torch.zeros_like(s), torch.zeros_like(dt[0])
         for k in range(len(dt)):
             N, T, r = carried[:9], carried[9:14], carried[14]
             first = torch.stack(_strains(U[k], U[k + 1], dt[k], N, T, r))
             e_old, e_trial, told = first[:5], first[5:10], first[10:20].reshape(2, 5, n)
-            v = torch.einsum("jk,kcn->jcn", mix, torch.cat([told, h])) + mix_bias[..., None]
+            ratio = _ratio_of_steps(dt[k], before)
+            h_middle, s_middle, before = h + 0.5 * ratio * h_change, s + 0.5 * ratio * s_change, dt[k]
+            v = torch.einsum("jk,kcn->jcn", mix, torch.cat([told, h_middle])) + mix_bias[..., None]
             size, det = _invariants(v.unbind(1))
-            x = torch.cat([size, det, s, first[20:21]])
+            x = torch.cat([size, det, s_middle, first[20:21]])
             for bias, weight in zip(layers[0:4:2], layers[1:4:2], strict=True):
                 x = activation(bias[:, None] + weight @ x)
             o = layers[4][:, None] + layers[5] @ x
@@ -138,11 +141,12 @@ class InternalVariableNetwork(nn.Module):
             out = torch.einsum("kj,jcn->kcn", out_weight, parts)
             flows = torch.stack(_flows(e_old, e_trial, out[0], o[0], dt[k], N, U[k + 1]))
             carried, length, ageing = flows[:15], flows[15], flows[16]
-            h = torch.stack(
+            both = torch.stack(
                 _tensor_memory(h.unbind(1), out[1:].unbind(1), e_old, e_trial, length, ageing, gate[:K],
                                *tensor[..., None].unbind(1)), 1
             )  # fmt: skip
-            (s,) = _scalar_memory(s, c, length, ageing, gate[K:], *scalar[..., None].unbind(1))
+            h, h_change = both[:, :5], both[:, 5:]
+            s, s_change = _scalar_memory(s, c, length, ageing, gate[K:], *scalar[..., None].unbind(1))
             yield flows
 
     def weights(self) -> dict[str, np.ndarray]:

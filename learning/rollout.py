@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from constitutive.network import TILE, add_product
+from constitutive.network import add_product
 from constitutive.recurrent_equations import (
     ELASTIC_SCALE,
     activation,
@@ -31,6 +31,7 @@ from constitutive.recurrent_equations import (
     matrix,
     memory_rate,
     network_inputs,
+    ratio_of_steps,
     relaxation_rate,
     remembered,
     remembered_tensor,
@@ -42,6 +43,7 @@ from constitutive.tensor import matmul
 from learning.adjoint import LANES, Rows, point_kernels
 
 _njit: Any = numba.njit
+TILE = 4  # outputs and inputs that `_outer` takes at a time
 _OPTIONS = {"error_model": "numpy", "fastmath": {"reassoc", "contract", "arcp", "nsz"}}
 
 
@@ -89,12 +91,23 @@ def flows(e_old, e_trial, T, u, dt, N, U):
     return (*N, *T, r, length, ageing, *stress)
 
 
+def tensor_ahead(h, change, ratio):
+    half = 0.5 * ratio
+    return tuple(x + half * dx for x, dx in zip(h, change, strict=True))
+
+
+def scalar_ahead(s, change, ratio):
+    return (s + 0.5 * ratio * change,)
+
+
 def tensor_memory(h, w, e_old, e_trial, length, ageing, gate, alpha, beta, drive):
-    return remembered_tensor(h, w, drive, e_old, e_trial, memory_rate(alpha, beta, gate, length, ageing))
+    new = remembered_tensor(h, w, drive, e_old, e_trial, memory_rate(alpha, beta, gate, length, ageing))
+    return (*new, *(x - x_old for x, x_old in zip(new, h, strict=True)))
 
 
 def scalar_memory(s, c, length, ageing, gate, alpha, beta):
-    return (remembered(s, activation(c), 0.0, memory_rate(alpha, beta, gate, length, ageing)),)
+    new = remembered(s, activation(c), 0.0, memory_rate(alpha, beta, gate, length, ageing))
+    return new, new - s
 
 
 class Layout:
@@ -106,16 +119,17 @@ class Layout:
         self.U_old, self.U, self.dt = self._take(6), self._take(6), self._take(1)
         self.N, self.T, self.r = self._take(9), self._take(5), self._take(1)
         self.e_old, self.e_trial = self._take(5), self._take(5)
-        self.t = self._take(5 * (2 + K))  # e_m / e_s, shape, h
+        self.ratio = self._take(1)  # of this step to the one before
+        self.h, self.h_change, self.s, self.s_change = (self._take(n) for n in (5 * K, 5 * K, S, S))
+        self.t = self._take(5 * (2 + K))  # e_m / e_s, shape, h in the middle of the step
         self.v = self._take(5 * J)
-        self.x = self._take(sizes.inputs)  # |v|, det v, s, |e_m| / e_s
+        self.x = self._take(sizes.inputs)  # |v|, det v, s in the middle of the step, |e_m| / e_s
         self.y1, self.z1, self.y2, self.z2 = self._take(W), self._take(W), self._take(W), self._take(W)
         self.o = self._take(sizes.outputs)
         self.parts = self._take(5 * 2 * J)
         self.out = self._take(5 * (1 + K))  # T / e_s, w
         self.new, self.length, self.ageing, self.stress = self._take(15), self._take(1), self._take(1), self._take(6)
-        self.h_new, self.s_new = self._take(5 * K), self._take(S)
-        self.h, self.s = self.t + 10, self.x + 2 * J
+        self.h_new, self.h_changed, self.s_new, self.s_changed = (self._take(n) for n in (5 * K, 5 * K, S, S))
         self.a, self.b, self.c = self.o + 1, self.o + 1 + J, self.o + 1 + 2 * J
         self.gate = self.c + S
 
@@ -184,6 +198,13 @@ def passes(sizes: Sizes) -> Passes:
         (Rows(at.U_old, 6), U, dt, N, Rows(at.T, 5), Rows(at.r, 1)),
         (e_old, e_trial, Rows(at.t, 10), Rows(at.x + inputs - 1, 1)),
     )
+    ratio = Rows(at.ratio, 1)
+    tensor_ahead_f, tensor_ahead_b = point_kernels(
+        tensor_ahead, (Rows(at.h, 5, 5), Rows(at.h_change, 5, 5), ratio), (Rows(at.t + 10, 5, 5),), K
+    )
+    scalar_ahead_f, scalar_ahead_b = point_kernels(
+        scalar_ahead, (Rows(at.s, 1, 1), Rows(at.s_change, 1, 1), ratio), (Rows(at.x + 2 * J, 1, 1),), S
+    )
     invariant_f, invariant_b = point_kernels(invariants, (v,), (Rows(at.x, 1, 1), Rows(at.x + J, 1, 1)), J)
     first_f, first_b = point_kernels(units, (Rows(at.y1, 1, 1),), (Rows(at.z1, 1, 1),), W)
     second_f, second_b = point_kernels(units, (Rows(at.y2, 1, 1),), (Rows(at.z2, 1, 1),), W)
@@ -196,15 +217,16 @@ def passes(sizes: Sizes) -> Passes:
     tensor_f, tensor_b = point_kernels(
         tensor_memory,
         (Rows(at.h, 5, 5), Rows(at.out + 5, 5, 5), e_old, e_trial, one, two, Rows(at.gate, 1, 1)),
-        (Rows(at.h_new, 5, 5),), K, 3,
+        (Rows(at.h_new, 5, 5), Rows(at.h_changed, 5, 5)), K, 3,
     )  # fmt: skip
     scalar_f, scalar_b = point_kernels(
         scalar_memory,
         (Rows(at.s, 1, 1), Rows(at.c, 1, 1), one, two, Rows(at.gate + K, 1, 1)),
-        (Rows(at.s_new, 1, 1),), S, 2,
+        (Rows(at.s_new, 1, 1), Rows(at.s_changed, 1, 1)), S, 2,
     )  # fmt: skip
     r_U_old, r_U, r_dt, r_N, r_new, r_stress = at.U_old, at.U, at.dt, at.N, at.new, at.stress
-    r_t, r_h, r_h_new, r_s, r_s_new, r_v, r_x = at.t, at.h, at.h_new, at.s, at.s_new, at.v, at.x
+    r_ratio, r_memory, r_memory_new, memories = at.ratio, at.h, at.h_new, 2 * (5 * K + S)
+    r_t, r_v, r_x = at.t, at.v, at.x
     r_y1, r_z1, r_y2, r_z2, r_o, r_parts, r_out = at.y1, at.z1, at.y2, at.z2, at.o, at.parts, at.out
 
     @_njit
@@ -227,6 +249,8 @@ def passes(sizes: Sizes) -> Passes:
         mix_bias, mix, first_bias, first, second_bias, second, last_bias, last, out, tensor, scalar = parameters
         flat = B.reshape(-1)
         strain_f(flat, none)
+        tensor_ahead_f(flat, none)
+        scalar_ahead_f(flat, none)
         spread(B, r_v, mix_bias.reshape(-1))
         add_product(mix, deviators(B, r_t, 2 + K), deviators(B, r_v, J))
         invariant_f(flat, none)
@@ -255,12 +279,13 @@ def passes(sizes: Sizes) -> Passes:
             if k == 0:
                 B[r_N : r_N + 15] = 0.0
                 B[r_N], B[r_N + 4], B[r_N + 8] = 1.0, 1.0, 1.0
-                B[r_h : r_h + 5 * K], B[r_s : r_s + S] = 0.0, 0.0
+                B[r_memory : r_memory + memories], B[r_ratio] = 0.0, 0.0
             else:
                 before = buffers[k - 1]
                 B[r_N : r_N + 15] = before[r_new : r_new + 15]
-                B[r_h : r_h + 5 * K] = before[r_h_new : r_h_new + 5 * K]
-                B[r_s : r_s + S] = before[r_s_new : r_s_new + S]
+                B[r_memory : r_memory + memories] = before[r_memory_new : r_memory_new + memories]
+                for p in range(dt.shape[1]):
+                    B[r_ratio, p] = ratio_of_steps(dt[k, p], dt[k - 1, p])
             step(B, parameters, none)
 
     @_njit(error_model="numpy")
@@ -272,13 +297,12 @@ def passes(sizes: Sizes) -> Passes:
         mix_T, first_T, second_T = mix.T.copy(), first.T.copy(), second.T.copy()
         last_T, out_T = last.T.copy(), out.T.copy()
         none, nothing = np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32)
-        new, s_new = np.zeros((15, LANES), np.float32), np.zeros((S, LANES), np.float32)
-        h_new = np.zeros((5 * K, LANES), np.float32)
+        new, memory_new = np.zeros((15, LANES), np.float32), np.zeros((memories, LANES), np.float32)
         flat = G.reshape(-1)
         for k in range(len(stress) - 1, -1, -1):
             B, Bf = buffers[k], buffers[k].reshape(-1)
             G[:] = 0.0
-            G[r_new : r_new + 15], G[r_h_new : r_h_new + 5 * K], G[r_s_new : r_s_new + S] = new, h_new, s_new
+            G[r_new : r_new + 15], G[r_memory_new : r_memory_new + memories] = new, memory_new
             G[r_stress : r_stress + 6] = stress[k]
             scalar_b(Bf, flat, scalar, g_scalar)
             tensor_b(Bf, flat, tensor, g_tensor)
@@ -301,8 +325,9 @@ def passes(sizes: Sizes) -> Passes:
             add_product(mix_T, deviators(G, r_v, J), deviators(G, r_t, 2 + K))
             _outer(g_mix, deviators(G, r_v, J), deviators(B, r_t, 2 + K))
             gather(g_mix_bias.reshape(-1), G, r_v)
+            scalar_ahead_b(Bf, flat, none, nothing)
+            tensor_ahead_b(Bf, flat, none, nothing)
             strain_b(Bf, flat, none, nothing)
-            new[:], h_new[:] = G[r_N : r_N + 15], G[r_h : r_h + 5 * K]
-            s_new[:] = G[r_s : r_s + S]
+            new[:], memory_new[:] = G[r_N : r_N + 15], G[r_memory : r_memory + memories]
 
     return Passes(at, forward, backward)

@@ -1,9 +1,8 @@
 """Training of the law `recurrent`: whole rollouts along the stored paths against the fine scale's deviatoric stress.
 
-The pressure is exact. Early in training paths are cut short; some batches get a sample in between all others, so that
-the law must agree with itself at any time step. The law takes long steps in parts, training does not: on paths with
-such steps the law's errors are the smaller ones. The learning rate rises over the first 200 iterations and falls along
-a cosine; resumed with fewer --iterations, it falls sooner.
+The pressure is exact. Early in training paths are cut short. The law takes long steps in parts, so training takes every
+step in PARTS. The learning rate rises over the first 200 iterations and falls along a cosine; resumed with fewer
+--iterations, it falls sooner.
 """
 
 import argparse
@@ -30,7 +29,7 @@ from learning.training import Training, load_set, summary
 FLOOR = 3e-3  # deviatoric stress over G to which errors of nearly stress-free starts of paths are related
 WARM_UP = 200  # iterations
 LENGTHS = (0.2, 0.4)  # cut paths are at least this part of the whole, and from this part of training on none is cut
-FINE = 0.25  # share of batches that get a sample in between all others
+PARTS = 2  # of every step
 CHUNK = 256  # paths at a time in evaluation
 
 
@@ -83,26 +82,30 @@ def relative_error(P: Tensor, S: Tensor, floor: float = 0.0) -> Tensor:
     return torch.sqrt(norm_squared(P - S).sum(0) / (norm_squared(S) + floor**2).sum(0))
 
 
-def draw_batch(paths: Paths, rng: np.random.Generator, size: int, progress: float) -> tuple[Any, ...]:
-    """U, dt, and J, S after the compared steps, of a random batch; and the stride of these in the steps."""
+def in_parts(U: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
+    """Stretches (m+1, 6, n) and time steps (m, n) s, every step in PARTS: straight in U."""
+    weights = torch.arange(PARTS, device=U.device) / PARTS
+    between = U[:-1, None] + weights[:, None, None] * (U[1:] - U[:-1])[:, None]
+    return torch.cat([between.flatten(0, 1), U[-1:]]), (dt / PARTS).repeat_interleave(PARTS, 0)
+
+
+def answer(network: InternalVariableNetwork, paths: Paths) -> Tensor:
+    """The network's dev sigma / G after each step (m, 6, n)."""
+    return network.rollout(*in_parts(paths.U, paths.dt))[PARTS - 1 :: PARTS] / paths.J[1:, None]
+
+
+def draw_batch(paths: Paths, rng: np.random.Generator, size: int, progress: float) -> Paths:
+    """Some paths, cut where training has not come far yet."""
     m = len(paths.dt)
     shortest = int(m * (LENGTHS[0] + (1.0 - LENGTHS[0]) * min(progress / LENGTHS[1], 1.0)))
-    length = max(2, 2 * (int(rng.integers(min(shortest, m), m + 1)) // 2))
-    batch = paths.chosen(torch.as_tensor(rng.choice(len(paths), min(size, len(paths)), replace=False)), length)
-    U, dt, J, S = batch.U, batch.dt, batch.J, batch.S
-    if rng.random() >= 1.0 - FINE:
-        half = max(1, length // 2)
-        between = torch.stack([U[:half], 0.5 * (U[:half] + U[1 : half + 1])], 1).flatten(0, 1)
-        U = torch.cat([between, U[half : half + 1]])
-        return U, (0.5 * dt[:half]).repeat_interleave(2, 0), J[1 : half + 1], S[1 : half + 1], 2
-    return U, dt, J[1:], S[1:], 1
+    length = int(rng.integers(max(1, min(shortest, m)), m + 1))
+    return paths.chosen(torch.as_tensor(rng.choice(len(paths), min(size, len(paths)), replace=False)), length)
 
 
 @torch.no_grad()
 def evaluate(network: InternalVariableNetwork, paths: Paths) -> np.ndarray:
     """Deviatoric relative L2 error of each path, (n,)."""
-    errors = [relative_error(network.rollout(p.U, p.dt) / p.J[1:, None], p.S[1:]) for p in paths.parts()]
-    return torch.cat(errors).cpu().numpy()
+    return torch.cat([relative_error(answer(network, p), p.S[1:]) for p in paths.parts()]).cpu().numpy()
 
 
 class RecurrentTraining(Training):
@@ -164,8 +167,8 @@ class RecurrentTraining(Training):
         return self.options.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * self.progress()))
 
     def loss(self) -> Tensor:
-        U, dt, J, S, stride = draw_batch(self.paths, self.rng, self.options.batch, self.progress())
-        return relative_error(self.network.rollout(U, dt)[stride - 1 :: stride] / J[:, None], S, FLOOR).mean()
+        paths = draw_batch(self.paths, self.rng, self.options.batch, self.progress())
+        return relative_error(answer(self.network, paths), paths.S[1:], FLOOR).mean()
 
     def test_row(self) -> dict[str, float]:
         if self.test is None:

@@ -191,12 +191,17 @@ class Training(ABC):
         return save_artefact(options.output, self.kind, provenance | dict(self.header()), self.arrays())
 
     def cost(self, manifest: Mapping[str, Any], also: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-        """What the training took, and the manifest of its data; the first set's has the paths and seconds of all."""
+        """What the training took, and the manifest of its data; the first set's has the paths and seconds of all.
+
+        A set that is mixed in more than once counts with all its paths, but was made once.
+        """
         options = self.options
         data, *more = ({k: v for k, v in found.items() if k != "material"} for found in (manifest, *also))
         if more:
+            paths = sum(d["paths"] for d in (data, *more))
+            more = [d for k, d in enumerate(more) if d not in (data, *more[:k])]
             seconds = [d.get("throughput", {}).get("processor_seconds") for d in (data, *more)]
-            data["paths"] = sum(d["paths"] for d in (data, *more))
+            data["paths"] = paths
             data["throughput"] = {} if None in seconds else {"processor_seconds": sum(seconds)}
         return {
             "iterations": self.iteration, "batch": options.batch, "seed": options.seed,

@@ -67,6 +67,7 @@ def reference(sizes, weights, t, F):
     """Stress (m+1, 6) along one path F (m+1, 3, 3), and p at its end: the equations with 3x3 matrices, float64."""
     K, S, J, _ = sizes.values()
     N, h, s, T, r, p = np.eye(3), np.zeros((K, 3, 3)), np.zeros(S), np.zeros((3, 3)), 0.0, 0.0
+    h_change, s_change, before = np.zeros_like(h), np.zeros_like(s), np.inf
     stress = np.zeros((len(t), 6))
     for k, dt in enumerate(np.diff(t)):
         det = np.linalg.det(F[k + 1])
@@ -78,11 +79,12 @@ def reference(sizes, weights, t, F):
 
         mean = 0.5 * (e_old + relax(T, r * dt)) / ELASTIC_SCALE
         shape = 3.0 * N.T @ N / np.trace(N.T @ N) - np.eye(3)
-        told = np.concatenate([[mean, shape], h])
+        half = 0.5 * min(dt / before, 1.0)
+        told = np.concatenate([[mean, shape], h + half * h_change])
         v = np.einsum("jk,kab->jab", weights["mix_weight"], told) + np.array([full5(b) for b in weights["mix_bias"]])
         size = np.sum(v * v, axis=(1, 2))
         cube = 3.0 * np.trace(v @ v @ v, axis1=1, axis2=2)
-        x = np.concatenate([np.sqrt(size + 1e-6), cube / np.sqrt(1.0 + size**2), s])
+        x = np.concatenate([np.sqrt(size + 1e-6), cube / np.sqrt(1.0 + size**2), s + half * s_change])
         x = np.append(x, np.sqrt(np.sum(mean * mean) + 1e-12))
         for name in ("first", "second"):
             x = phi(weights[f"{name}_weight"] @ x + weights[f"{name}_bias"])
@@ -103,11 +105,13 @@ def reference(sizes, weights, t, F):
         flow, square = np.linalg.norm(z), np.sum(e_trial**2)
         y = weights["by_flow"] * flow + weights["by_rate"] * r * dt * square / (square + ONSET**2)
         y *= gate + np.sqrt(1.0 + gate**2)
+        h_old, s_old, before = h.copy(), s, dt
         for i in range(K):
             w = out[1 + i] / np.sqrt(1.0 + np.sum(out[1 + i] ** 2))
             driven = weights["drive"][i] * (e_trial - e_old) / ELASTIC_SCALE
             h[i] = h[i] + decay(y[i]) * (driven + y[i] * (w - h[i]))
         s = s + decay(y[K:]) * y[K:] * (phi(c) - s)
+        h_change, s_change = h - h_old, s - s_old
         p += PER_FLOW * flow
         A = new @ N
         sigma = G / det * dev(A @ A.T) + 2.0 * LAMBDA * (det - 1.0) * np.eye(3)
@@ -115,10 +119,12 @@ def reference(sizes, weights, t, F):
     return stress, p
 
 
-def test_the_block_kernel_is_the_equations_of_its_head(law, parts):
+def test_the_block_kernel_is_the_equations_of_its_head(parts, tmp_path):
+    """Whole steps, of uneven lengths."""
     header, weights = parts
-    t, F = times(80), paths(3, 80)
-    history = drive(law, t, F)
+    F = paths(3, 80)
+    t = 1e-6 * np.concatenate([[0.0], np.cumsum(np.random.default_rng(4).uniform(0.2, 1.8, 80) / 80)])
+    history = drive(law_of(parts, tmp_path / "a.npz", 1.0), t, F)
     for path in range(3):
         stress, p = reference(header["sizes"], weights, t, F[:, path])
         assert np.abs(history.stress[:, path] - stress).max() < 2e-6 * von_mises(stress).max()
@@ -191,7 +197,7 @@ def test_smaller_steps_converge(law):
     ends = [drive(law, times(n), paths(4, n)).stress[-1] for n in (50, 100, 200, 400)]
     change = [np.abs(a - b).max() / von_mises(b).max() for a, b in pairwise(ends)]
     assert change[2] < 0.02
-    assert change[2] < 0.6 * change[1]
+    assert change[2] < 0.3 * change[0]
 
 
 def test_a_long_step_is_taken_in_parts(law):
@@ -231,7 +237,7 @@ def test_with_shorter_parts_the_steps_matter_less(parts, tmp_path):
     )
     U = np.array([[sqrtm(c.reshape(3, 3)) for c in path.T] for path in C]).swapaxes(0, 1)
     change = []
-    for longest in (LONGEST_STEP, 5e-4):
+    for longest in (0.01, 5e-4):
         law = law_of(parts, tmp_path / f"{longest}.npz", longest)
         few, many = (von_mises(drive(law, times(n), path).stress[:: n // 30]) for n, path in ((30, F), (600, U)))
         change.append(np.linalg.norm(few - many) / np.linalg.norm(many))
