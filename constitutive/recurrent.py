@@ -19,7 +19,7 @@ reference state turns T and h and nothing else. A texture of its own is a consta
 A step of any dt, from e_old to the elastic trial e_tr (A^T A with the old N, the old and the new F):
 
     e_m = middle of the step as T and r of the step before have it
-    h_m = h + min(dt / dt', 1) h' / 2, s_m alike          h' is how far h moved in the step before, which took dt'
+    h_m = h + min(dt / dt', 1) h' / 2, s_m alike                          h' of the step before, which took dt'
     v_j = W_j . (e_m / e_s, 3 N^T N / tr(N^T N) - I, h_m) + b_j           channels, deviators
     (u, a, b, c, gates) = units(|v|, det v, s_m, |e_m| / e_s)             two hidden layers of units, the last linear
     (T / e_s, w) = W_out (a_j v_j, b_j 3 dev(v_j v_j) / sqrt(1 + |v_j|^2)),   r = r_0 (u + sqrt(1 + u^2))^4
@@ -30,6 +30,7 @@ A step of any dt, from e_old to the elastic trial e_tr (A^T A with the old N, th
     N <- N (I + z/2 - z^2/8) / det^(1/3)                            the root's series; positive definite
     y = (alpha |z| + beta x b(e_tr)) (gate + sqrt(1 + gate^2))      how far a memory relaxes in the step
     h <- h + g(y) (c_k (e_tr - e_old) / e_s + y (w / sqrt(1 + |w|^2) - h)),   s <- s + y g(y) (phi(c) - s)
+    h' <- g(y) (h_new - h_old), s' alike                  what has relaxed fast does not go on
     b(e) = |e|^2 / (|e|^2 + e_0^2)                        at rest a memory does not age
     D <- D + G/2 (e_old + e)/2 : d                        plastic work per reference volume, J/m3
     p <- p + sqrt(2/3) |z| / 2                            equivalent plastic strain of the mean flow
@@ -37,13 +38,15 @@ A step of any dt, from e_old to the elastic trial e_tr (A^T A with the old N, th
 G, lambda_e Pa; J = det F; e_s, r_0 fixed scales; phi(x) = x / sqrt(1 + x^2) the units' activation; alpha, beta >= 0 and
 c_k learned, for each memory: it may be driven and relaxed like the stress of some of the grains (c_k, beta), or forget
 by strain (alpha). Norms are Frobenius'. The network is float32, all else float64. No function of the C library is
-called, so that loops over points vectorise. Errors of a step are of second order where the strain turns smoothly; a
-step of more equivalent strain than `longest_step` (by |e_tr - e_old|, the square root of 6 times as much), or in which
-e is expected to move by more than a tenth of that, is taken in equal parts, straight in J^(-2/3) F^T F. VECTOR points at a time take as many parts as the one of them that needs most;
-one that has taken its own does not change any more. A point that has never flowed and has |e_tr| < 1e-7 is elastic,
-and where all VECTOR are, ahead of a wave, the network is not asked: stress-free they stay, bit for bit. `outside_envelope`
+called, so that loops over points vectorise. A point that has never flowed and has |e_tr| < 1e-7 is elastic, and where
+all VECTOR points are, ahead of a wave, the network is not asked: stress-free they stay, bit for bit. `outside_envelope`
 is how far |e|, the shape or p have ever been beyond their largest values in training: 0 inside, 0.1 where one was 10 %
 beyond.
+
+Errors of a step are of second order where the strain turns smoothly. A step of more equivalent strain than
+`longest_step` (by |e_tr - e_old|, the square root of 6 times as much), or in which e is expected to move by more than a
+tenth of that, is taken in equal parts, straight in J^(-2/3) F^T F. VECTOR points at a time take as many parts as the
+one of them that needs most; one that has taken its own does not change any more.
 """
 
 import math
@@ -69,10 +72,12 @@ from constitutive.law import (
     compile_block,
     load_tensor,
 )
-from constitutive.network import VECTOR, activate, dense
+from constitutive.network import activate, dense
+from constitutive.products import VECTOR
 from constitutive.recurrent_equations import (
     ELASTIC_SCALE,
     between,
+    change,
     contract,
     deviator,
     flow,
@@ -187,10 +192,10 @@ def _parts(longest, work):
 
 
 @njit
-def _ahead(tensors, scalars, memory, change, ratio, h, s):
-    """Memories in the middle of the step, as their changes in the step before let expect: rows h and s."""
+def _ahead(tensors, scalars, memory, changes, ratio, h, s):
+    """Memories as they are expected in the middle of the step: rows h_m and s_m."""
     for k in range(tensors):
-        old, moved, middle = memory[5 * k * BLOCK :], change[5 * k * BLOCK :], h[k * FIVE : (k + 1) * FIVE]
+        old, moved, middle = memory[5 * k * BLOCK :], changes[5 * k * BLOCK :], h[k * FIVE : (k + 1) * FIVE]
         for p in range(VECTOR):
             half = 0.5 * ratio[p]
             for c in range(5):
@@ -198,7 +203,7 @@ def _ahead(tensors, scalars, memory, change, ratio, h, s):
     for k in range(scalars):
         row = (5 * tensors + k) * BLOCK
         for p in range(VECTOR):
-            s[k * VECTOR + p] = memory[row + p] + 0.5 * ratio[p] * change[row + p]
+            s[k * VECTOR + p] = memory[row + p] + 0.5 * ratio[p] * changes[row + p]
 
 
 @njit
@@ -253,31 +258,31 @@ def _flow(G, part, work, state):
 
 
 @njit
-def _remember(coefficients, tensors, scalars, out, targets, gates, part, work, memory, change):
-    """New h and s, and by how much they are new; `coefficients` holds alpha, beta, c of each."""
+def _remember(coefficients, tensors, scalars, out, targets, gates, part, work, memory, changes):
+    """New h and s, and their changes h', s'; `coefficients` holds alpha, beta, c of each."""
     length, ageing = work[10 * VECTOR : 11 * VECTOR], work[11 * VECTOR : 12 * VECTOR]
     parts = work[13 * VECTOR : 14 * VECTOR]
     for k in range(tensors):
         alpha, beta, drive = coefficients[3 * k], coefficients[3 * k + 1], coefficients[3 * k + 2]
-        h, moved = memory[5 * k * BLOCK :], change[5 * k * BLOCK :]
+        h, moved = memory[5 * k * BLOCK :], changes[5 * k * BLOCK :]
         w, gate = out[(1 + k) * FIVE : (2 + k) * FIVE], gates[k * VECTOR : (k + 1) * VECTOR]
         for p in range(VECTOR):
             y, old = memory_rate(alpha, beta, np.float64(gate[p]), length[p], ageing[p]), _load5(h, 0, p)
             new = remembered_tensor(old, _near5(w, 0, p), drive, _near5(work, 0, p), _near5(work, 5, p), y)
             takes = part < parts[p]
             for c in range(5):
-                moved[c * BLOCK + p] = new[c] - old[c] if takes else moved[c * BLOCK + p]
+                moved[c * BLOCK + p] = change(old[c], new[c], y) if takes else moved[c * BLOCK + p]
                 h[c * BLOCK + p] = new[c] if takes else old[c]
     for k in range(tensors, tensors + scalars):
         alpha, beta, row = coefficients[3 * k], coefficients[3 * k + 1], 4 * tensors + k
-        s, moved = memory[row * BLOCK :], change[row * BLOCK :]
+        s, moved = memory[row * BLOCK :], changes[row * BLOCK :]
         target = targets[(k - tensors) * VECTOR : (k - tensors + 1) * VECTOR]
         gate = gates[k * VECTOR : (k + 1) * VECTOR]
         for p in range(VECTOR):
             y, old = memory_rate(alpha, beta, np.float64(gate[p]), length[p], ageing[p]), s[p]
             new = remembered(old, np.float64(target[p]), 0.0, y)
             takes = part < parts[p]
-            moved[p] = new - old if takes else moved[p]
+            moved[p] = change(old, new, y) if takes else moved[p]
             s[p] = new if takes else old
 
 

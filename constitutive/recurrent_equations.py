@@ -254,6 +254,12 @@ def remembered(h, target, driven, y):
 
 
 @inline
+def change(old, new, y):
+    """How much further a memory is expected to move in another such step: a memory that relaxes fast has arrived."""
+    return mean_decay(y) * (new - old)
+
+
+@inline
 def remembered_tensor(h, w, drive, e_old, e_trial, y):
     """A tensor memory h, towards w / sqrt(1 + |w|^2), driven by drive (e_trial - e_old) / e_s; deviators."""
     bound = 1.0 / math.sqrt(1.0 + contract(w, w))

@@ -26,8 +26,8 @@ _TORCH = {
 (_strains, _ratio_of_steps, _invariants, _gates, _flows, _tensor_memory, _scalar_memory) = (
     reinterpret(function, _TORCH)
     for function in (
-        rollout.strains, equations.ratio_of_steps, equations.invariants, rollout.gates, rollout.flows, rollout.tensor_memory,
-        rollout.scalar_memory,
+        rollout.strains, equations.ratio_of_steps, equations.invariants, rollout.gates, rollout.flows,
+        rollout.tensor_memory, rollout.scalar_memory,
     )
 )  # fmt: skip
 

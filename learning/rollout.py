@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from constitutive.network import add_product
+from constitutive.products import add_product
 from constitutive.recurrent_equations import (
     ELASTIC_SCALE,
     activation,
+    change,
     deviator,
     elastic_strain,
     flow,
@@ -91,23 +92,32 @@ def flows(e_old, e_trial, T, u, dt, N, U):
     return (*N, *T, r, length, ageing, *stress)
 
 
-def tensor_ahead(h, change, ratio):
+def tensor_ahead(h, h_change, ratio):
     half = 0.5 * ratio
-    return tuple(x + half * dx for x, dx in zip(h, change, strict=True))
+    return tuple(x + half * dx for x, dx in zip(h, h_change, strict=True))
 
 
-def scalar_ahead(s, change, ratio):
-    return (s + 0.5 * ratio * change,)
+def scalar_ahead(s, s_change, ratio):
+    return (s + 0.5 * ratio * s_change,)
 
 
 def tensor_memory(h, w, e_old, e_trial, length, ageing, gate, alpha, beta, drive):
-    new = remembered_tensor(h, w, drive, e_old, e_trial, memory_rate(alpha, beta, gate, length, ageing))
-    return (*new, *(x - x_old for x, x_old in zip(new, h, strict=True)))
+    y = memory_rate(alpha, beta, gate, length, ageing)
+    new = remembered_tensor(h, w, drive, e_old, e_trial, y)
+    return (
+        *new,
+        change(h[0], new[0], y),
+        change(h[1], new[1], y),
+        change(h[2], new[2], y),
+        change(h[3], new[3], y),
+        change(h[4], new[4], y),
+    )
 
 
 def scalar_memory(s, c, length, ageing, gate, alpha, beta):
-    new = remembered(s, activation(c), 0.0, memory_rate(alpha, beta, gate, length, ageing))
-    return new, new - s
+    y = memory_rate(alpha, beta, gate, length, ageing)
+    new = remembered(s, activation(c), 0.0, y)
+    return new, change(s, new, y)
 
 
 class Layout:

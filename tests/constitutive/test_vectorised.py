@@ -7,7 +7,7 @@ library, an array handed to a function inside the loop, an early return.
 import numba
 import pytest
 
-from constitutive import johnson_cook
+from constitutive import johnson_cook, recurrent
 from constitutive.jit import OPTIONS
 from constitutive.material import load_material
 
@@ -31,4 +31,19 @@ LOOPS = {
 def test_the_three_loops_of_johnson_cook(loop):
     kernel = getattr(johnson_cook, loop)
     again = numba.njit(LOOPS[loop], **(OPTIONS | {"cache": False}))(kernel.py_func)
+    assert "vector.body" in next(iter(again.inspect_llvm().values()))
+
+
+INTEGER = numba.int64
+OF_RECURRENT = {
+    "_strains": (VECTOR, INTEGER, NUMBER, VECTOR, VECTOR),
+    "_flow": (NUMBER, INTEGER, VECTOR, VECTOR),
+}
+
+
+@pytest.mark.parametrize("loop", OF_RECURRENT)
+def test_the_long_loops_of_recurrent(loop):
+    """80 and 37 ns a point where they are not vectorised, 17 and 10 where they are."""
+    kernel = getattr(recurrent, loop)
+    again = numba.njit(OF_RECURRENT[loop], **(OPTIONS | {"cache": False}))(kernel.py_func)
     assert "vector.body" in next(iter(again.inspect_llvm().values()))

@@ -17,7 +17,7 @@ from constitutive.tensor import full, symmetric  # noqa: E402
 from learning import dataset, generate, train  # noqa: E402
 from learning.networks import InternalVariableNetwork, norm_squared  # noqa: E402
 from learning.rollout import Sizes  # noqa: E402
-from learning.train_recurrent import RecurrentTraining, draw_batch, evaluate, load_paths  # noqa: E402
+from learning.train_recurrent import PARTS, RecurrentTraining, answer, draw_batch, evaluate, in_parts, load_paths  # noqa: E402
 
 NETWORK = Sizes(tensors=2, scalars=1, channels=3, width=5)
 SIZES = [x for name, size in NETWORK._asdict().items() for x in (f"--{name}", str(size))]
@@ -130,21 +130,24 @@ def test_extent_is_that_of_the_law(artefact, data, material):
 
 
 def test_several_sets_are_mixed(data, tmp_path, capsys):
-    """The artefact counts the paths and seconds of all; a set of another material is refused."""
-    header = load_artefact(
-        run(data, tmp_path / "law.npz", "--iterations", "2", "--also", str(data)), "recurrent"
-    ).header
-    once, training = dataset.load(data).manifest, header["training"]
-    assert training["paths"] == training["data"]["paths"] == 16
-    assert training["data"]["throughput"]["processor_seconds"] == pytest.approx(
-        2.0 * once["throughput"]["processor_seconds"]
-    )
-    assert training["also"][0]["seed"] == once["seed"]
-    other = tmp_path / "other"
-    generate.main(
-        ["--law", "taylor", "--material", "magnesium_liu2022", "--set", "grains=2", "--paths", "2", "--steps", "24",
-         "--strain", "0.1", "--workers", "1", "--output", str(other), "--quiet"]
-    )  # fmt: skip
+    """The artefact counts all paths, and the seconds of each set once; a set of another material is refused."""
+
+    def more(name, grains):
+        generate.main(
+            ["--law", "taylor", "--material", "magnesium_liu2022", "--set", f"grains={grains}", "--paths", "2",
+             "--steps", "24", "--strain", "0.1", "--workers", "1", "--seed", "5", "--output", str(tmp_path / name),
+             "--quiet"]
+        )  # fmt: skip
+        return tmp_path / name
+
+    second, other = more("second", 3), more("other", 2)
+    sets = [str(data), str(second), str(second)]
+    artefact = run(data, tmp_path / "law.npz", "--iterations", "2", "--also", *sets)
+    training = load_artefact(artefact, "recurrent").header["training"]
+    assert training["paths"] == training["data"]["paths"] == 8 + 8 + 2 + 2
+    seconds = [dataset.load(folder).manifest["throughput"]["processor_seconds"] for folder in (data, second)]
+    assert training["data"]["throughput"]["processor_seconds"] == pytest.approx(sum(seconds))
+    assert [found["seed"] for found in training["also"]] == [5]
     with pytest.raises(SystemExit):
         run(data, tmp_path / "none.npz", "--also", str(other))
     assert "another material" in capsys.readouterr().err
@@ -199,19 +202,24 @@ def test_a_command_runs_the_trained_law(material, tmp_path):
     assert len(output.read_text().splitlines()) >= 41
 
 
-def test_batches_are_sampled_where_the_path_is_known(data):
-    """Every grid of steps, native or fine, gives stresses at the times of the stored samples."""
+def test_steps_in_parts_pass_through_the_stored_samples(data):
+    """Each part lasts as long as the others of its step, and the answers are those at the stored samples."""
     paths = loaded(data)
-    rng = np.random.default_rng(0)
-    for progress in (0.0, 0.3, 1.0):
-        for _ in range(20):
-            U, dt, J, S, stride = draw_batch(paths, rng, 3, progress)
-            assert len(U) == len(dt) + 1 and len(S) == len(J) == len(dt) // stride
-            for path in range(3):
-                time = np.cumsum(dt[:, path].numpy())[stride - 1 :: stride]
-                known = [np.cumsum(row.numpy()) for row in paths.dt.T]
-                match = [np.abs(time[0] - row).min() < 1e-5 * row[-1] for row in known]
-                assert any(match)
+    U, dt = in_parts(paths.U, paths.dt)
+    assert torch.equal(U[::PARTS], paths.U)
+    assert torch.allclose(dt.unflatten(0, (-1, PARTS)), (paths.dt / PARTS)[:, None].expand(-1, PARTS, -1))
+    assert torch.allclose(U[1::PARTS] - U[:-1:PARTS], (paths.U[1:] - paths.U[:-1]) / PARTS, atol=1e-6)
+    torch.manual_seed(3)
+    network = InternalVariableNetwork(NETWORK)
+    every = network.rollout(U, dt)
+    assert torch.equal(answer(network, paths), every[PARTS - 1 :: PARTS] / paths.J[1:, None])
+
+
+def test_batches_are_cut_early_in_training_only(data):
+    paths, rng = loaded(data), np.random.default_rng(0)
+    lengths = [[len(draw_batch(paths, rng, 3, progress).dt) for _ in range(40)] for progress in (0.0, 1.0)]
+    assert min(lengths[0]) < len(paths.dt) // 2 < max(lengths[0])
+    assert set(lengths[1]) == {len(paths.dt)}
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_the_artefact_is_judged(artefact, tmp_path):
     assert fresh["pressure"]["largest"] < 1e-6
     noted = load_artefact(artefact, "recurrent").header["errors"]["test"]["mean"]
     whole, parts = (law["errors"]["test"]["all"]["deviatoric"]["mean"] for law in (in_one, learned))
-    assert whole == pytest.approx(noted, rel=0.01)  # training takes no step in parts
+    assert parts == pytest.approx(noted, rel=0.03)  # training takes a step in two parts, the law in as many as it needs
     assert parts < whole
 
 
