@@ -140,6 +140,14 @@ class Law:
             start += state.components
         raise LawError(f"law '{self.name}' has no state '{name}'; it has {[s.name for s in self.states]}")
 
+    @property
+    def shown(self) -> np.ndarray:
+        """Components of the state that `output_fields` reads: all, or a law's scalars where it derives no fields."""
+        if self.fields is not None:
+            return np.arange(self.state_size)
+        sizes = np.array([state.components for state in self.states], int)
+        return (np.cumsum(sizes) - sizes)[sizes == 1]
+
     def output_fields(self, F: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
         """The law's named cell fields for F (n, 3, 3) and state (n, state_size)."""
         if self.fields is not None:

@@ -102,6 +102,7 @@ TARGET, RATE, STRAIN, WORK, OUTSIDE, STEP, MEMORY = 9, 14, 15, 16, 17, 18, 19  #
 TOLD = 17  # where in the rows of `work` begins what the network is told and tells
 LONGEST_STEP, MOST_PARTS = 0.003, 256  # equivalent strain of a step in one part; the most parts
 TURN = 10.0  # elastic strain may be expected to move by a TURNth of that in a part
+LONG = 1e9  # ageing beyond which a memory does not change any more; its square is a float32
 ASLEEP = 1e-7  # |e| below which a point that has never flowed is elastic, as it is ahead of a wave
 FIVE = 5 * VECTOR  # numbers of a deviator at all points that take their parts together
 MOST = 1024  # units of a layer, channels, memories
@@ -254,7 +255,7 @@ def _flow(G, part, work, state):
         state[STRAIN * BLOCK + p] += PER_FLOW * length if takes else 0.0
         state[WORK * BLOCK + p] += work_done if takes else 0.0
         work[10 * VECTOR + p] = length if takes else 0.0
-        work[11 * VECTOR + p] = ageing if takes else 0.0
+        work[11 * VECTOR + p] = min(ageing, LONG) if takes else 0.0
 
 
 @njit
@@ -263,23 +264,27 @@ def _remember(coefficients, tensors, scalars, out, targets, gates, part, work, m
     length, ageing = work[10 * VECTOR : 11 * VECTOR], work[11 * VECTOR : 12 * VECTOR]
     parts = work[13 * VECTOR : 14 * VECTOR]
     for k in range(tensors):
-        alpha, beta, drive = coefficients[3 * k], coefficients[3 * k + 1], coefficients[3 * k + 2]
+        alpha, beta, drive = (
+            np.float32(coefficients[3 * k]),
+            np.float32(coefficients[3 * k + 1]),
+            coefficients[3 * k + 2],
+        )
         h, moved = memory[5 * k * BLOCK :], changes[5 * k * BLOCK :]
         w, gate = out[(1 + k) * FIVE : (2 + k) * FIVE], gates[k * VECTOR : (k + 1) * VECTOR]
         for p in range(VECTOR):
-            y, old = memory_rate(alpha, beta, np.float64(gate[p]), length[p], ageing[p]), _load5(h, 0, p)
+            y, old = memory_rate(alpha, beta, gate[p], np.float32(length[p]), np.float32(ageing[p])), _load5(h, 0, p)
             new = remembered_tensor(old, _near5(w, 0, p), drive, _near5(work, 0, p), _near5(work, 5, p), y)
             takes = part < parts[p]
             for c in range(5):
                 moved[c * BLOCK + p] = change(old[c], new[c], y) if takes else moved[c * BLOCK + p]
                 h[c * BLOCK + p] = new[c] if takes else old[c]
     for k in range(tensors, tensors + scalars):
-        alpha, beta, row = coefficients[3 * k], coefficients[3 * k + 1], 4 * tensors + k
+        alpha, beta, row = np.float32(coefficients[3 * k]), np.float32(coefficients[3 * k + 1]), 4 * tensors + k
         s, moved = memory[row * BLOCK :], changes[row * BLOCK :]
         target = targets[(k - tensors) * VECTOR : (k - tensors + 1) * VECTOR]
         gate = gates[k * VECTOR : (k + 1) * VECTOR]
         for p in range(VECTOR):
-            y, old = memory_rate(alpha, beta, np.float64(gate[p]), length[p], ageing[p]), s[p]
+            y, old = memory_rate(alpha, beta, gate[p], np.float32(length[p]), np.float32(ageing[p])), s[p]
             new = remembered(old, np.float64(target[p]), 0.0, y)
             takes = part < parts[p]
             moved[p] = change(old, new, y) if takes else moved[p]

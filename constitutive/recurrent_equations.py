@@ -2,7 +2,7 @@
 
 Pure functions of tuples. Numba compiles them for the law; learning/adjoint.py traces the very same functions and
 derives the kernels of training from them. A deviator is the 5-tuple of its components 11, 22, 12, 23, 13. `invariants`
-and `gated` run on the network's float32: their constants are float32, or Numba would compute in float64.
+and `gated`, and how far memories relax, are the network's float32: their constants are, or Numba would use float64.
 """
 
 import math
@@ -16,7 +16,7 @@ ELASTIC_SCALE = 0.005  # e_s: a fair part of e where metals flow fast
 RATE_SCALE = 1e7  # r_0, 1/s
 ONSET = 5e-4  # e_0
 TINY = 1e-16  # keeps ratios of vanishing strains finite, also in the float32 of training
-ONE, SMALL = np.float32(1.0), np.float32(1e-6)
+ONE, HALF, SMALL = np.float32(1.0), np.float32(0.5), np.float32(1e-6)
 
 
 @inline
@@ -108,8 +108,8 @@ def minus(v, w):
 @inline
 def mean_decay(x):
     """g(x) = (1 + x/2) / (1 + x + x^2/2), close to (1 - exp(-x)) / x, for x >= 0."""
-    half = 0.5 * x
-    return (1.0 + half) / (1.0 + x * (1.0 + half))
+    half = HALF * x
+    return (ONE + half) / (ONE + x * (ONE + half))
 
 
 @inline
@@ -244,7 +244,7 @@ def ratio_of_steps(dt, before):
 @inline
 def memory_rate(alpha, beta, gate, length, ageing):
     """y = (alpha |z| + beta x b) (gate + sqrt(1 + gate^2)): how far a memory relaxes in the step."""
-    return (alpha * length + beta * ageing) * (gate + math.sqrt(1.0 + gate * gate))
+    return (alpha * length + beta * ageing) * (gate + math.sqrt(ONE + gate * gate))
 
 
 @inline
@@ -262,7 +262,7 @@ def change(old, new, y):
 @inline
 def remembered_tensor(h, w, drive, e_old, e_trial, y):
     """A tensor memory h, towards w / sqrt(1 + |w|^2), driven by drive (e_trial - e_old) / e_s; deviators."""
-    bound = 1.0 / math.sqrt(1.0 + contract(w, w))
+    bound = ONE / math.sqrt(ONE + contract(w, w))
     c = drive / ELASTIC_SCALE
     return (
         remembered(h[0], bound * w[0], c * (e_trial[0] - e_old[0]), y),

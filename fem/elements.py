@@ -109,24 +109,35 @@ class Elements:
     def _points(self, blocks: np.ndarray) -> np.ndarray:
         """Point arrays (n_blocks, c * 64) as (elements, points, c)."""
         values = blocks.reshape(self.blocks, -1, self.points, self.per_block).transpose(0, 3, 2, 1)
-        return values.reshape(self.blocks * self.per_block, self.points, -1)[self.place]
+        return values[self.place // self.per_block, self.place % self.per_block]
 
-    def point_values(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """F (m, points, 3, 3), stress (m, points, 6) and state (m, points, k) of all elements."""
-        state = pack(self.law.unpack_state(self.state, self.blocks * BLOCK))
-        return (
-            self._points(self.F).reshape(self.count, self.points, 3, 3),
-            self._points(self.stress),
-            self._points(state),
-        )
+    def _states(self, components: np.ndarray) -> np.ndarray:
+        """States of all elements (m, points, k): some components, and zero elsewhere."""
+        blocks = self.state
+        if self.law.point_major:
+            blocks = pack(self.law.unpack_state(blocks, self.blocks * BLOCK))
+        some = blocks.reshape(self.blocks, self.law.state_size, BLOCK)[:, components].reshape(self.blocks, -1)
+        states = np.zeros((self.law.state_size, self.count, self.points))
+        states[components] = np.moveaxis(self._points(some), -1, 0)
+        return np.moveaxis(states, 0, -1)
 
-    def mean_values(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Volume means over the points of each element: F (m, 3, 3), stress (m, 6), state (m, k)."""
+    def point_values(self, components: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """F (m, points, 3, 3), stress (m, points, 6) and state (m, points, k) of all elements.
+
+        Of the state all components, or those that are asked for and zero elsewhere.
+        """
+        wanted = np.arange(self.law.state_size) if components is None else components
+        F = self._points(self.F).reshape(self.count, self.points, 3, 3)
+        return F, self._points(self.stress), self._states(wanted)
+
+    def mean_values(self, components: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Volume means over the points of each element: F (m, 3, 3), stress (m, 6), state (m, k), as `point_values`."""
+        values = self.point_values(components)
         if self.points == 1:
-            F, stress, state = self.point_values()
+            F, stress, state = values
             return F[:, 0], stress[:, 0], state[:, 0]
         weight = self.point_volumes() / self.point_volumes().sum(axis=1, keepdims=True)
-        F, stress, state = (np.einsum("mp,mp...->m...", weight, values) for values in self.point_values())
+        F, stress, state = (np.einsum("mp,mp...->m...", weight, value) for value in values)
         return F, stress, state
 
     def law_energies(self) -> tuple[float, float] | None:

@@ -253,7 +253,8 @@ class _Run:
 
     def _frame(self) -> None:
         if self.writer is not None:
-            fields = cell_fields(self.model.law, *self.solver.elements.mean_values())
+            law = self.model.law
+            fields = cell_fields(law, *self.solver.elements.mean_values(law.shown))
             self.writer.write(self.frames, self.solver.time, self.solver.displacement, self.solver.velocity, fields)
         self.frames += 1
 
