@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from constitutive.law import law_definition
+from constitutive.material import load_material
 from constitutive.tensor import full, random_rotations, symmetric
 from fem.elements import Controls
 from fem.hex8 import HOURGLASS, gauss_gradients
@@ -12,6 +13,7 @@ from fem.hex8r import Hex8r
 from fem.mesh import Mesh
 from fem.meshing import box
 from fem.nodes import assemble
+from fem.output import cell_fields
 
 # MacNeal & Harder (1985): a unit cube of seven distorted elements, interior nodes
 INNER = np.array(
@@ -188,3 +190,19 @@ def test_cauchy_stress_is_objective_through_the_element(elastic):
     a, b = full(first.point_values()[1][:, 0]), full(second.point_values()[1][:, 0])
     assert symmetric(Q @ a @ Q.T) == pytest.approx(symmetric(b), abs=1e-10 * elastic.shear_modulus)
     assert turned == pytest.approx(force @ Q.T, abs=1e-8 * np.abs(force).max())
+
+
+@both
+@pytest.mark.parametrize("name", ["recurrent", "taylor", "j2"])
+def test_fields_need_no_more_of_the_state_than_is_shown(kind, name):
+    """Fields of the shown components are those of the whole state, of block-wise and of point-major laws."""
+    law = load_material("copper_j2" if name == "j2" else "magnesium_liu2022", name).law
+    mesh = box((1.0, 1.0, 1.0), (3, 2, 2))
+    elements = kind(mesh, law, Controls())
+    rng = np.random.default_rng(1)
+    nodal_force(elements, mesh, 0.05 * rng.normal(size=mesh.points.shape) / 3.0, 1e-7)
+    whole, shown = cell_fields(law, *elements.mean_values()), cell_fields(law, *elements.mean_values(law.shown))
+    assert whole.keys() == shown.keys()
+    assert all(np.array_equal(whole[field], shown[field]) for field in whole)
+    assert len(law.shown) < law.state_size or name != "recurrent"
+    assert np.abs(shown["equivalent_plastic_strain"]).max() > 0.0
