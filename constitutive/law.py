@@ -78,12 +78,13 @@ class Parameter:
 
 @dataclass(frozen=True)
 class State:
-    """A state variable: its name is used by field output and checkpoint."""
+    """A state variable: its name is used by field output, unless it is `internal`, and checkpoint."""
 
     name: str
     unit: str
     components: int = 1
     initial: float | tuple[float, ...] = 0.0
+    internal: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ class Law:
     """A law bound to its numbers, ready to run.
 
     `fields(F, state)` turns deformation gradients (n, 3, 3) and states (n, k) into named cell fields, each (n,) or
-    (n, c); by default every named state of one component. `energies(F, state)` gives stored energy and plastic work,
-    J per reference m3, each (n,), where the law knows them.
+    (n, c); by default every state of one component that is not internal. `energies(F, state)` gives stored energy and
+    plastic work, J per reference m3, each (n,), where the law knows them.
     """
 
     name: str
@@ -142,17 +143,20 @@ class Law:
 
     @property
     def shown(self) -> np.ndarray:
-        """Components of the state that `output_fields` reads: all, or a law's scalars where it derives no fields."""
+        """Components of the state that `output_fields` reads: all, or its scalars where the law derives no fields."""
         if self.fields is not None:
             return np.arange(self.state_size)
-        sizes = np.array([state.components for state in self.states], int)
-        return (np.cumsum(sizes) - sizes)[sizes == 1]
+        return np.array([self.state_slice(name).start for name in self._scalars()], int)
+
+    def _scalars(self) -> list[str]:
+        """Names of the states that are fields by themselves."""
+        return [state.name for state in self.states if state.components == 1 and not state.internal]
 
     def output_fields(self, F: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
         """The law's named cell fields for F (n, 3, 3) and state (n, state_size)."""
         if self.fields is not None:
             return self.fields(F, state)
-        return {s.name: state[:, self.state_slice(s.name)][:, 0] for s in self.states if s.components == 1}
+        return {name: state[:, self.state_slice(name)][:, 0] for name in self._scalars()}
 
     def pack_state(self, state: np.ndarray) -> np.ndarray:
         """States (n, state_size) as blocks (n_blocks, state_size * BLOCK), filled up with virgin points."""

@@ -425,7 +425,7 @@ def build(values: Mapping[str, Any]) -> Law:
             State("equivalent_plastic_strain", "1"),
             State("plastic_work", "J/m3"),
             State("outside_envelope", "1"),
-            State("last_step", "s"),
+            State("last_step", "s", internal=True),
             State("tensor_memory", "1", 5 * sizes[0]),
             State("scalar_memory", "1", sizes[1]),
             State("tensor_change", "1", 5 * sizes[0]),
