@@ -76,6 +76,7 @@ from constitutive.network import activate, dense
 from constitutive.products import VECTOR
 from constitutive.recurrent_equations import (
     ELASTIC_SCALE,
+    ahead,
     between,
     change,
     contract,
@@ -198,13 +199,12 @@ def _ahead(tensors, scalars, memory, changes, ratio, h, s):
     for k in range(tensors):
         old, moved, middle = memory[5 * k * BLOCK :], changes[5 * k * BLOCK :], h[k * FIVE : (k + 1) * FIVE]
         for p in range(VECTOR):
-            half = 0.5 * ratio[p]
             for c in range(5):
-                middle[c * VECTOR + p] = old[c * BLOCK + p] + half * moved[c * BLOCK + p]
+                middle[c * VECTOR + p] = ahead(old[c * BLOCK + p], moved[c * BLOCK + p], ratio[p])
     for k in range(scalars):
         row = (5 * tensors + k) * BLOCK
         for p in range(VECTOR):
-            s[k * VECTOR + p] = memory[row + p] + 0.5 * ratio[p] * changes[row + p]
+            s[k * VECTOR + p] = ahead(memory[row + p], changes[row + p], ratio[p])
 
 
 @njit

@@ -242,6 +242,12 @@ def ratio_of_steps(dt, before):
 
 
 @inline
+def ahead(h, change, ratio):
+    """A memory in the middle of a step, as its change in the step before lets expect."""
+    return h + 0.5 * ratio * change
+
+
+@inline
 def memory_rate(alpha, beta, gate, length, ageing):
     """y = (alpha |z| + beta x b) (gate + sqrt(1 + gate^2)): how far a memory relaxes in the step."""
     return (alpha * length + beta * ageing) * (gate + math.sqrt(ONE + gate * gate))

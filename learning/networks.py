@@ -23,11 +23,11 @@ _TORCH = {
     "math": SimpleNamespace(sqrt=torch.sqrt, exp=torch.exp),
     "min": lambda x, y: torch.clamp(x, max=y),
 }
-(_strains, _ratio_of_steps, _invariants, _gates, _flows, _tensor_memory, _scalar_memory) = (
+(_strains, _ratio_of_steps, _ahead, _invariants, _gates, _flows, _tensor_memory, _scalar_memory) = (
     reinterpret(function, _TORCH)
     for function in (
-        rollout.strains, equations.ratio_of_steps, equations.invariants, rollout.gates, rollout.flows,
-        rollout.tensor_memory, rollout.scalar_memory,
+        rollout.strains, equations.ratio_of_steps, equations.ahead, equations.invariants, rollout.gates,
+        rollout.flows, rollout.tensor_memory, rollout.scalar_memory,
     )
 )  # fmt: skip
 
@@ -129,7 +129,7 @@ class InternalVariableNetwork(nn.Module):
             first = torch.stack(_strains(U[k], U[k + 1], dt[k], N, T, r))
             e_old, e_trial, told = first[:5], first[5:10], first[10:20].reshape(2, 5, n)
             ratio = _ratio_of_steps(dt[k], before)
-            h_middle, s_middle, before = h + 0.5 * ratio * h_change, s + 0.5 * ratio * s_change, dt[k]
+            h_middle, s_middle, before = _ahead(h, h_change, ratio), _ahead(s, s_change, ratio), dt[k]
             v = torch.einsum("jk,kcn->jcn", mix, torch.cat([told, h_middle])) + mix_bias[..., None]
             size, det = _invariants(v.unbind(1))
             x = torch.cat([size, det, s_middle, first[20:21]])

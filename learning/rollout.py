@@ -22,6 +22,7 @@ from constitutive.products import add_product
 from constitutive.recurrent_equations import (
     ELASTIC_SCALE,
     activation,
+    ahead,
     change,
     deviator,
     elastic_strain,
@@ -93,12 +94,17 @@ def flows(e_old, e_trial, T, u, dt, N, U):
 
 
 def tensor_ahead(h, h_change, ratio):
-    half = 0.5 * ratio
-    return tuple(x + half * dx for x, dx in zip(h, h_change, strict=True))
+    return (
+        ahead(h[0], h_change[0], ratio),
+        ahead(h[1], h_change[1], ratio),
+        ahead(h[2], h_change[2], ratio),
+        ahead(h[3], h_change[3], ratio),
+        ahead(h[4], h_change[4], ratio),
+    )
 
 
 def scalar_ahead(s, s_change, ratio):
-    return (s + 0.5 * ratio * s_change,)
+    return (ahead(s, s_change, ratio),)
 
 
 def tensor_memory(h, w, e_old, e_trial, length, ageing, gate, alpha, beta, drive):
