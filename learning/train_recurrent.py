@@ -177,7 +177,7 @@ class RecurrentTraining(Training):
 
     def header(self) -> dict[str, Any]:
         paths, manifest = self.paths, self.source["manifest"]
-        extents = [self.network.extent(p.U, p.dt) for p in paths.parts()]
+        extents = [self.network.extent(*in_parts(p.U, p.dt)) for p in paths.parts()]
         envelope = {key: max(float(x[key].max()) for x in extents) for key in extents[0]}
         envelope["elastic_strain"] = float(norm_squared(paths.S).sqrt().max())  # the fine scale's own
         errors = {"train": summary(evaluate(self.network, paths.chosen(slice(500))))}
