@@ -144,7 +144,7 @@ def _draw(path: Path, result: Result, options: argparse.Namespace) -> None:
     name, material = result.summary["case"].replace("_", " "), result.summary["material"]
     title = f"{name}, {material}, {options.velocity:g} m/s, {solver.time * 1e6:.3g} µs"
     bodies = [lambda x, body=contact.body: body.distance(x, solver.time) for contact in model.contacts]
-    fields = cell_fields(model.law, *solver.elements.mean_values())
+    fields = cell_fields(model.law, *solver.elements.mean_values(model.law.shown))
     picture(path, model.mesh.points + solver.displacement, model.mesh.hexes, fields, title, options.symmetry, bodies)
 
 

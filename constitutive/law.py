@@ -24,7 +24,7 @@ Most laws are written for one point, as a pure function of tuples, which `block_
 """
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -93,7 +93,8 @@ class Law:
 
     `fields(F, state)` turns deformation gradients (n, 3, 3) and states (n, k) into named cell fields, each (n,) or
     (n, c); by default every state of one component that is not internal. `energies(F, state)` gives stored energy and
-    plastic work, J per reference m3, each (n,), where the law knows them.
+    plastic work, J per reference m3, each (n,), where the law knows them; of the state it reads `energy_states`, or all
+    where none are named.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Law:
     reasons: Mapping[int, str] = field(default_factory=dict)
     fields: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]] | None = None
     energies: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
+    energy_states: tuple[str, ...] = ()
 
     @property
     def state_size(self) -> int:
@@ -144,9 +146,17 @@ class Law:
     @property
     def shown(self) -> np.ndarray:
         """Components of the state that `output_fields` reads: all, or its scalars where the law derives no fields."""
-        if self.fields is not None:
-            return np.arange(self.state_size)
-        return np.array([self.state_slice(name).start for name in self._scalars()], int)
+        return self._components(() if self.fields is not None else self._scalars())
+
+    @property
+    def energetic(self) -> np.ndarray:
+        """Components of the state that `energies` reads."""
+        return self._components(self.energy_states)
+
+    def _components(self, names: Sequence[str]) -> np.ndarray:
+        """Components of the states of these names; of all where there are none."""
+        every = np.arange(self.state_size)
+        return np.concatenate([every[self.state_slice(name)] for name in names]) if names else every
 
     def _scalars(self) -> list[str]:
         """Names of the states that are fields by themselves."""

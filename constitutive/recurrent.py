@@ -433,6 +433,7 @@ def build(values: Mapping[str, Any]) -> Law:
         ),
         update_block=update_block,
         energies=energies,
+        energy_states=("inelastic_map", "plastic_work"),
     )
 
 

@@ -144,8 +144,9 @@ class Elements:
         """Stored energy and plastic work of all points by the law's own account, J; None where the law has none."""
         if self.law.energies is None:
             return None
-        F, _, state = self.point_values()
-        stored, plastic = self.law.energies(F.reshape(-1, 3, 3), state.reshape(self.count * self.points, -1))
+        F, _, state = self.point_values(self.law.energetic)
+        by_component = np.moveaxis(state, -1, 0).reshape(self.law.state_size, -1)
+        stored, plastic = self.law.energies(F.reshape(-1, 3, 3), by_component.T)
         volume = self.point_volumes().ravel()
         return float(stored @ volume), float(plastic @ volume)
 

@@ -307,8 +307,7 @@ class _Run:
         solver, model = self.solver, self.model
         energies = solver.energies()
         element_steps = max(solver.steps * len(model.mesh.hexes), 1)
-        F, stress, state = solver.elements.mean_values()
-        fields = cell_fields(model.law, F, stress, state)
+        fields = cell_fields(model.law, *solver.elements.mean_values(model.law.shown))
         summary = dict(self.case.labels) | {
             "law": model.law.name,
             "element": model.element,

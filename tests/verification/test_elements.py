@@ -194,8 +194,8 @@ def test_cauchy_stress_is_objective_through_the_element(elastic):
 
 @both
 @pytest.mark.parametrize("name", ["recurrent", "taylor", "j2"])
-def test_fields_need_no_more_of_the_state_than_is_shown(kind, name):
-    """Fields of the shown components are those of the whole state, of block-wise and of point-major laws."""
+def test_fields_and_energies_need_no_more_of_the_state_than_the_law_says(kind, name):
+    """Of the components that the law names they are those of the whole state, of block-wise and point-major laws."""
     law = load_material("copper_j2" if name == "j2" else "magnesium_liu2022", name).law
     mesh = box((1.0, 1.0, 1.0), (3, 2, 2))
     elements = kind(mesh, law, Controls())
@@ -204,5 +204,9 @@ def test_fields_need_no_more_of_the_state_than_is_shown(kind, name):
     whole, shown = cell_fields(law, *elements.mean_values()), cell_fields(law, *elements.mean_values(law.shown))
     assert whole.keys() == shown.keys()
     assert all(np.array_equal(whole[field], shown[field]) for field in whole)
-    assert len(law.shown) < law.state_size or name != "recurrent"
+    F, _, state = elements.point_values()
+    of_points = law.energies(F.reshape(-1, 3, 3), state.reshape(len(F) * elements.points, -1))
+    volume = elements.point_volumes().ravel()
+    assert elements.law_energies() == pytest.approx([values @ volume for values in of_points], rel=1e-14)
+    assert max(len(law.shown), len(law.energetic)) < law.state_size or name != "recurrent"
     assert np.abs(shown["equivalent_plastic_strain"]).max() > 0.0
