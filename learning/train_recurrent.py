@@ -125,7 +125,7 @@ class RecurrentTraining(Training):
         parser.add_argument("--learning-rate", type=positive, default=5e-3, help="its largest value")
         parser.add_argument("--isotropic", action="store_true", help="no texture of its own: the isotropic limit")
         parser.add_argument("--also", nargs="+", default=[], metavar="FOLDER", help="more data sets, mixed in")
-        parser.add_argument("--begin-with", metavar="FILE.npz", help="artefact of the same sizes to begin with")
+        parser.add_argument("--begin-with", metavar="FILE.npz", help="artefact of the same sizes, or of fewer units, to begin with")
 
     @classmethod
     def begin(cls, options: argparse.Namespace) -> "RecurrentTraining":
@@ -211,17 +211,24 @@ def cost_before(path: str | Path) -> dict[str, Any]:
 
 @torch.no_grad()
 def begin_with(network: InternalVariableNetwork, path: str | Path) -> None:
-    """Take an artefact's weights; a texture that it lacks begins at random. Raises LawError, OptionError."""
+    """Take an artefact's weights; a texture that it lacks, and units, begin at random. Raises LawError, OptionError.
+
+    No unit of the artefact hears those that it lacks, nor does what they drive: the answer is the artefact's.
+    """
     artefact = load_artefact(path, "recurrent")
     sizes = Sizes(*(int(artefact.entry("sizes", name)) for name in SIZES))
-    if sizes != network.sizes:
-        raise OptionError(f"{path}: its sizes are {dict(sizes._asdict())}; give the same")
+    if sizes != network.sizes._replace(width=min(sizes.width, network.sizes.width)):
+        raise OptionError(f"{path}: its sizes are {sizes._asdict()}; give the same, or a larger width")
+    width = sizes.width
+    network.second.weight[:width, width:] = 0.0
+    network.last.weight[:, width:] = 0.0
     places = {"by_flow": "log_by_flow", "by_rate": "log_by_rate"}
-    for name, array in network.weights().items():
-        stored = torch.tensor(artefact.array(name, *array.shape))
+    for name, like in InternalVariableNetwork(sizes).weights().items():
+        stored = artefact.array(name, *like.shape)
         if name == "mix_bias" and (not network.texture or not stored.any()):
             continue
         layer, _, part = name.rpartition("_")
         target = getattr(network, layer) if layer in ("first", "second", "last") else network
-        attribute = part if target is not network else places.get(name, name)
-        getattr(target, attribute).copy_(stored.log() if name in places else stored)
+        values = torch.tensor(np.log(stored) if name in places else stored)
+        learned = getattr(target, part if target is not network else places.get(name, name))
+        learned[tuple(slice(n) for n in values.shape)].copy_(values)

@@ -164,6 +164,19 @@ def test_a_training_begins_with_another_s_weights(data, artefact, tmp_path):
     assert off_line_cost(other).iterations == before["training"]["iterations"] + 1
 
 
+def test_a_wider_network_begins_with_a_narrower_one_s_answer(data, artefact, tmp_path, capsys):
+    options = ["--begin-with", str(artefact), "--learning-rate", "1e-12", "--iterations", "1"]
+    wide = load_artefact(run(data, tmp_path / "wide.npz", *options, "--width", "9"), "recurrent")
+    narrow = load_artefact(artefact, "recurrent")
+    assert wide.header["sizes"] == narrow.header["sizes"] | {"width": 9}
+    for key in ("mean", "p95"):
+        assert wide.header["errors"]["test"][key] == pytest.approx(narrow.header["errors"]["test"][key], rel=1e-4)
+    assert np.abs(wide.arrays["second_weight"][5:]).min() > 0.0
+    with pytest.raises(SystemExit):
+        run(data, tmp_path / "narrow.npz", *options, "--width", "4")
+    assert "larger width" in capsys.readouterr().err
+
+
 def test_a_diverged_training_goes_back(data, tmp_path, monkeypatch):
     """A loss that jumps is answered by the last checkpoint and half the learning rate."""
     loss = RecurrentTraining.loss
