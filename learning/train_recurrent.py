@@ -125,7 +125,9 @@ class RecurrentTraining(Training):
         parser.add_argument("--learning-rate", type=positive, default=5e-3, help="its largest value")
         parser.add_argument("--isotropic", action="store_true", help="no texture of its own: the isotropic limit")
         parser.add_argument("--also", nargs="+", default=[], metavar="FOLDER", help="more data sets, mixed in")
-        parser.add_argument("--begin-with", metavar="FILE.npz", help="artefact of the same sizes, or of fewer units, to begin with")
+        parser.add_argument(
+            "--begin-with", metavar="FILE.npz", help="artefact of the same sizes, or less width, to begin with"
+        )
 
     @classmethod
     def begin(cls, options: argparse.Namespace) -> "RecurrentTraining":
