@@ -213,9 +213,9 @@ def cost_before(path: str | Path) -> dict[str, Any]:
 
 @torch.no_grad()
 def begin_with(network: InternalVariableNetwork, path: str | Path) -> None:
-    """Take an artefact's weights; a texture that it lacks, and units, begin at random. Raises LawError, OptionError.
+    """Take an artefact's weights; what it lacks, a texture or units, begins at random. Raises LawError, OptionError.
 
-    No unit of the artefact hears those that it lacks, nor does what they drive: the answer is the artefact's.
+    Neither the artefact's own units nor the last layer hear new units yet: their answer is the artefact's.
     """
     artefact = load_artefact(path, "recurrent")
     sizes = Sizes(*(int(artefact.entry("sizes", name)) for name in SIZES))
