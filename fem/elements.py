@@ -145,7 +145,7 @@ class Elements:
         if self.law.energies is None:
             return None
         F, _, state = self.point_values(self.law.energetic)
-        by_component = np.moveaxis(state, -1, 0).reshape(self.law.state_size, -1)
+        by_component = np.moveaxis(state, -1, 0).reshape(self.law.state_size, self.count * self.points)
         stored, plastic = self.law.energies(F.reshape(-1, 3, 3), by_component.T)
         volume = self.point_volumes().ravel()
         return float(stored @ volume), float(plastic @ volume)
