@@ -17,7 +17,20 @@ from constitutive.tensor import full, symmetric  # noqa: E402
 from learning import dataset, generate, train  # noqa: E402
 from learning.networks import InternalVariableNetwork, norm_squared  # noqa: E402
 from learning.rollout import Sizes  # noqa: E402
-from learning.train_recurrent import PARTS, RecurrentTraining, answer, draw_batch, evaluate, in_parts, load_paths  # noqa: E402
+from learning.train_recurrent import (  # noqa: E402
+    FLOOR,
+    PARTS,
+    Paths,
+    RecurrentTraining,
+    answer,
+    draw_batch,
+    evaluate,
+    in_parts,
+    load_paths,
+    relative_error,
+    work,
+    work_error,
+)
 
 NETWORK = Sizes(tensors=2, scalars=1, channels=3, width=5)
 SIZES = [x for name, size in NETWORK._asdict().items() for x in (f"--{name}", str(size))]
@@ -226,6 +239,43 @@ def test_steps_in_parts_pass_through_the_stored_samples(data):
     network = InternalVariableNetwork(NETWORK)
     every = network.rollout(U, dt)
     assert torch.equal(answer(network, paths), every[PARTS - 1 :: PARTS] / paths.J[1:, None])
+
+
+def test_work_is_kirchhoff_stress_times_logarithmic_strain():
+    """A constant stress and two axes that turn with nothing: W = J S : ln U."""
+    m, J = 400, 1.1
+    strain = torch.linspace(0.0, 0.3, m + 1, dtype=torch.float64)
+    zero = torch.zeros_like(strain)
+    U = torch.stack([strain.exp(), (-0.25 * strain).exp(), (-0.75 * strain).exp(), zero, zero, zero], 1)[..., None]
+    S = torch.tensor([3.0, -1.0, -2.0, 0.5, 0.0, 0.1], dtype=torch.float64).expand(m, 6)[..., None]
+    paths = Paths(torch.ones(m, 1), U, torch.full((m + 1, 1), J), torch.cat([0.0 * S[:1], S]))
+    expected = J * (3.0 + 0.25 + 1.5) * strain[1:]
+    assert work(S, paths)[:, 0].numpy() == pytest.approx(expected.numpy(), rel=1e-5)
+    assert work_error(1.02 * S, paths).item() == pytest.approx(0.02, rel=1e-4)
+
+
+def test_shear_stress_works_on_sheared_axes():
+    """A pure shear of the 12 plane, written in its own axes and in those that it turns from."""
+    t = torch.linspace(0.0, 0.2, 101, dtype=torch.float64)
+    zero, one = torch.zeros_like(t), torch.ones_like(t)
+    U = torch.stack([t.cosh(), t.cosh(), one, t.sinh(), zero, zero], 1)[..., None]
+    S = torch.tensor([0.0, 0.0, 0.0, 1.0, 0.0, 0.0], dtype=torch.float64).expand(100, 6)[..., None]
+    paths = Paths(torch.ones(100, 1), U, torch.ones(101, 1), torch.cat([0.0 * S[:1], S]))
+    assert work(S, paths)[-1].item() == pytest.approx(2.0 * 0.2, rel=1e-6)
+
+
+def test_the_loss_has_the_error_of_the_work(data, tmp_path):
+    def loss(weight):
+        arguments = ["--data", str(data), "--output", str(tmp_path / "law.npz"), *SIZES, "--work-weight", weight]
+        torch.manual_seed(3)
+        training = RecurrentTraining.begin(train.parser("recurrent").parse_args(arguments))
+        paths = draw_batch(training.paths, np.random.default_rng(3), 6, 0.0)
+        P = answer(training.network, paths)
+        return training.loss().item(), relative_error(P, paths.S[1:], FLOOR).mean(), work_error(P, paths).mean()
+
+    total, stress, work_alone = loss("2.5")
+    assert total == pytest.approx((stress + 2.5 * work_alone).item(), rel=1e-5)
+    assert loss("0")[0] == pytest.approx(stress.item(), rel=1e-5)
 
 
 def test_batches_are_cut_early_in_training_only(data):
