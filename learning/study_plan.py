@@ -104,7 +104,7 @@ def models(scale: Scale) -> list[Model]:
     def recurrent(name: str, train: str, paths: int) -> Model:
         options = {
             "iterations": scale.iterations, "batch": 128, "every": max(1, scale.iterations // 5), "tensors": 8,
-            "scalars": 4, "channels": 16, "width": 32, "work-weight": 0.0,
+            "scalars": 4, "channels": 16, "width": 32,
         }  # fmt: skip
         return Model(name, "cell_stress", train, f"{train}_test", paths, _arguments(options))
 
