@@ -242,7 +242,7 @@ def test_steps_in_parts_pass_through_the_stored_samples(data):
 
 
 def test_work_is_kirchhoff_stress_times_logarithmic_strain():
-    """A constant stress and two axes that turn with nothing: W = J S : ln U."""
+    """A constant stress on stretches whose axes stay: W = J S : ln U."""
     m, J = 400, 1.1
     strain = torch.linspace(0.0, 0.3, m + 1, dtype=torch.float64)
     zero = torch.zeros_like(strain)
@@ -255,7 +255,7 @@ def test_work_is_kirchhoff_stress_times_logarithmic_strain():
 
 
 def test_shear_stress_works_on_sheared_axes():
-    """A pure shear of the 12 plane, written in its own axes and in those that it turns from."""
+    """A pure shear in axes 45 degrees from its principal ones: W = 2 S12 strain."""
     t = torch.linspace(0.0, 0.2, 101, dtype=torch.float64)
     zero, one = torch.zeros_like(t), torch.ones_like(t)
     U = torch.stack([t.cosh(), t.cosh(), one, t.sinh(), zero, zero], 1)[..., None]
