@@ -87,21 +87,21 @@ def relative_error(P: Tensor, S: Tensor, floor: float = 0.0) -> Tensor:
 
 
 def work(S: Tensor, paths: Paths) -> Tensor:
-    """Work over G that stresses S = dev sigma / G after each step (m, 6, n) have done along paths so far: (m, n)."""
+    """Work over G that stresses S = dev sigma / G after each step (..., m, 6, n) have done so far: (..., m, n)."""
     change, middle = _matrices(paths.U.diff(dim=0)), _matrices(0.5 * (paths.U[1:] + paths.U[:-1]))
     strain = torch.linalg.solve(middle, change, left=False)  # dU U^-1, whose antisymmetric part does no work
-    return (paths.J[1:] * (_matrices(S) * strain).sum((-2, -1))).cumsum(0)
+    return (paths.J[1:] * (_matrices(S) * strain).sum((-2, -1))).cumsum(-2)
 
 
 def work_error(P: Tensor, paths: Paths) -> Tensor:
     """Relative L2 error over time of the work done so far by P instead of the paths' stresses, per path (n,)."""
-    done, wanted = work(P, paths), work(paths.S[1:], paths)
+    done, wanted = work(torch.stack([P, paths.S[1:]]), paths)
     return torch.sqrt((done - wanted).square().sum(0) / (wanted.square() + LEAST_WORK**2).sum(0))
 
 
 def _matrices(S: Tensor) -> Tensor:
-    """Symmetric tensors (m, 6, n) as matrices (m, n, 3, 3)."""
-    return S[:, [0, 3, 5, 3, 1, 4, 5, 4, 2]].unflatten(1, (3, 3)).permute(0, 3, 1, 2)
+    """Symmetric tensors (..., 6, n) as matrices (..., n, 3, 3)."""
+    return S[..., [0, 3, 5, 3, 1, 4, 5, 4, 2], :].unflatten(-2, (3, 3)).movedim(-1, -3)
 
 
 def in_parts(U: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
