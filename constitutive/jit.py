@@ -62,25 +62,39 @@ def _use_cache() -> None:
 _use_cache()
 
 
-def njit(*signature: Any, **options: Any) -> Any:
+def njit(*signature: Any, name: str | None = None, **options: Any) -> Any:
     """`numba.njit` with the project's options; usable bare, with a signature, or with options.
 
-    Functions that factories close over get a stable identity: Numba otherwise names every function object at random,
-    and a cached closure over one would be compiled again by each process.
+    A function that closes over others needs a `name` that tells it from its siblings of the same factory, in every
+    process the same. Numba calls such siblings alike but for a number of the process; one that comes from the cache
+    with the number of another process may then be called instead of its sibling that is compiled now. And it names
+    function objects at random, so that what closes over them would be compiled again by each process.
     """
     if len(signature) == 1 and callable(signature[0]) and hasattr(signature[0], "__code__"):
         return njit()(signature[0])
 
     def decorate(function: Callable) -> Any:
+        if function.__closure__ is not None and name is None:
+            raise ValueError(f"{function.__qualname__} closes over {function.__code__.co_freevars}: njit(name=...)")
+        if name is not None:
+            function.__qualname__ += f".{name}"
         compiler: Any = numba.njit
         dispatcher = compiler(*signature, **(OPTIONS | options))(function)
-        if function.__closure__ is None and hasattr(dispatcher, "_set_uuid"):
-            dispatcher._set_uuid(f"{function.__module__}.{function.__qualname__}")
-        return dispatcher
+        return known_as(f"{function.__module__}.{function.__qualname__}", dispatcher)
 
     return decorate
 
 
-def inline(function: Callable) -> Any:
-    """Compile a small point-wise function so that its callers' loops over points can be vectorised (SIMD)."""
-    return njit(inline="always")(function)
+def known_as(name: str, compiled: Any) -> Any:
+    """A compiled function or an intrinsic, named the same in every process to those that close over it."""
+    if hasattr(compiled, "_set_uuid"):  # not where NUMBA_DISABLE_JIT leaves Python's own function
+        compiled._set_uuid(name)
+    return compiled
+
+
+def inline(function: Callable, name: str | None = None) -> Any:
+    """Compile a small point-wise function so that its callers' loops over points can be vectorised (SIMD).
+
+    `name` as in `njit`.
+    """
+    return njit(inline="always", name=name)(function)

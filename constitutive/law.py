@@ -33,9 +33,11 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numba.cpython.unsafe.tuple import tuple_setitem
+from numba.cpython.unsafe import tuple as unsafe_tuple
 
-from constitutive.jit import inline, njit
+from constitutive.jit import inline, known_as, njit
+
+tuple_setitem = known_as("tuple_setitem", unsafe_tuple.tuple_setitem)
 
 BLOCK = 64
 
@@ -234,14 +236,13 @@ def _loader(components: int) -> Callable:
         return _load_nothing
     zeros = (0.0,) * components
 
-    @inline
     def load(block, p):
         values = zeros
         for c in range(components):
             values = tuple_setitem(values, c, block[c * BLOCK + p])
         return values
 
-    return load
+    return inline(load, name=f"{components}")
 
 
 load_tensor, load_symmetric = _loader(9), _loader(6)
@@ -252,7 +253,7 @@ def block_of_points(update: Callable, state_size: int) -> Callable:
     """Wrap a point-wise update of tuples, compiled with `jit.inline`, into an `update_block`, once a process."""
     load_state = _loader(state_size)
 
-    @njit(_BLOCK_SIGNATURE)
+    @njit(_BLOCK_SIGNATURE, name=f"{update.py_func.__module__}.{update.py_func.__qualname__}.{state_size}")
     def update_block(params, F_old, F_new, dt, stress, state, status):
         worst = 0
         for p in range(BLOCK):

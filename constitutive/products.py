@@ -13,7 +13,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from constitutive.jit import njit
+from constitutive.jit import known_as, njit
 
 VECTOR = 16  # points at a time: float32 numbers of the widest registers
 SIX, TWO = 6, 2  # rows at a time: as many independent sums as hide the latency of a multiplication; then what is left
@@ -68,14 +68,14 @@ def _rows_of_product(rows: int, biased: bool) -> Callable:
         arrays = [kind for array in (b, W, X, Y) for kind in (array, whole, whole)]
         return types.void(*arrays, whole), generate
 
-    return product
+    return known_as(f"rows_of_product.{rows}.{biased}", product)
 
 
 def _rows_by_rows(biased: bool) -> Callable:
     """The product of all rows, for VECTOR points from lane `p` on; arrays are flat, and begin at `b_at` and `w_at`."""
     six, two, one = (_rows_of_product(rows, biased) for rows in (SIX, TWO, 1))
 
-    @njit
+    @njit(name="biased" if biased else "added")
     def product(b, b_at, b_row, W, w_at, X, Y, p, lanes, inputs, outputs):
         sixes, twos = outputs - outputs % SIX, outputs - outputs % TWO
         for j in range(0, sixes, SIX):

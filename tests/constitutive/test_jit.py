@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from constitutive.jit import ROOT, cache_folder, source_hash
+from constitutive.jit import ROOT, cache_folder, njit, source_hash
 
 PROGRAMME = """
 import numpy as np
@@ -32,14 +32,31 @@ def checkout(tmp_path):
     return tmp_path
 
 
+SIBLINGS = """
+import sys
+import numpy as np
+from constitutive.drive import drive
+from constitutive.material import load_material
+F = np.tile(np.eye(3), (2, 1, 1, 1))
+F[1, 0, 0, 1] = 0.01
+for name in sys.argv[1:]:
+    law = load_material(name).law
+    stress = drive(law, np.array([0.0, 1.0]), F).stress[1, 0, 3]
+    print(float(stress) / law.shear_modulus, sum(law.update_block.stats.cache_misses.values()))
+"""
+
+
 def start(checkout: Path) -> tuple[float, int]:
     """Shear stress and number of functions compiled by a fresh process."""
-    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"} | {"PYTHONPATH": str(checkout)}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAMME], cwd=checkout, env=environment, capture_output=True, text=True, check=True
-    )
-    stress, misses = done.stdout.split()
+    stress, misses = run(checkout, PROGRAMME).split()
     return float(stress), int(misses)
+
+
+def run(checkout: Path, programme: str, *arguments: str) -> str:
+    """What a fresh process prints."""
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"} | {"PYTHONPATH": str(checkout)}
+    command = [sys.executable, "-c", programme, *arguments]
+    return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 def test_edits_take_effect_and_a_second_start_is_served_from_the_cache(checkout):
@@ -55,6 +72,24 @@ def test_edits_take_effect_and_a_second_start_is_served_from_the_cache(checkout)
     assert start(checkout)[0] == pytest.approx(0.5)
     tensor.write_text(text)
     assert start(checkout) == (stress, 0)
+
+
+def test_siblings_from_one_factory_are_told_apart(checkout):
+    """A law from the cache, then one that is compiled in the same process: Numba numbers both alike."""
+    alone = [run(checkout, SIBLINGS, name) for name in ("elastic_steel", "copper_j2")]
+    assert float(alone[0].split()[0]) == pytest.approx(0.01) and float(alone[1].split()[0]) < 0.008
+    shutil.rmtree(checkout / ".kernels")
+    run(checkout, SIBLINGS, "elastic_steel")
+    both = run(checkout, SIBLINGS, "elastic_steel", "copper_j2")
+    assert [line.split()[0] for line in both.splitlines()] == [text.split()[0] for text in alone]
+    again = run(checkout, SIBLINGS, "elastic_steel", "copper_j2")
+    assert [int(line.split()[1]) for line in again.splitlines()] == [0, 0]  # a state is no reason to compile again
+
+
+def test_a_closure_needs_a_name():
+    inner = 1.0
+    with pytest.raises(ValueError, match=r"closes over \('inner',\): njit\(name=...\)"):
+        njit(lambda x: x + inner)
 
 
 def test_the_hash_sees_every_source(checkout):
