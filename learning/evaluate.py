@@ -7,7 +7,8 @@ own noise. The fine scale is the law and material in the first artefact, or --re
 Laws are driven along fresh paths of both samplers (by a seed that no training has seen), or along those of data sets
 (--data): relative L2 errors over time and components jointly, per path, of the stress, of its deviator and of the
 pressure. Then each goes through checks: the same path in 50 to 20,000 steps, causality, isotropy, roughness over
-directions, drift over 20,000 steps, dissipation. Of several artefacts the table of training sizes is a learning curve.
+directions, how alike errors on neighbouring paths are, drift over 20,000 steps, dissipation. Of several artefacts the
+table of training sizes is a learning curve.
 
 The output folder gets evaluation.json (all numbers), evaluation.md (the tables) and pictures.
 """
@@ -22,7 +23,7 @@ import time
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from cases.options import OptionError, command_parser, count, named_material, na
 from constitutive.artefact import read_artefact
 from constitutive.law import Law, LawError
 from constitutive.material import Material, load_material
-from learning import checks, evaluation_pictures, evaluation_report
+from learning import checks, evaluation_pictures, evaluation_report, neighbours
 from learning.fresh_paths import PathSet, drawn_set, sampler_of, stored_set
 from learning.judgement import Judged, judge, table_of, training_data, training_duration
 from learning.strain_paths import SAMPLERS, Sampler
@@ -161,10 +162,19 @@ def path_sets(options: argparse.Namespace, laws: list[Judged], reference: Materi
     return sets
 
 
-def run_checks(law: Law, duration: float, seed: int, truth: np.ndarray | None) -> dict[str, dict[str, Any]]:
+class Truth(NamedTuple):
+    """The fine scale's answers that checks need, as `checks.finest` and `neighbours.answer` give them."""
+
+    finest: np.ndarray
+    neighbours: np.ndarray
+
+
+def run_checks(law: Law, duration: float, seed: int, truth: Truth) -> dict[str, dict[str, Any]]:
     """All checks; one that the law refuses says why."""
     found = {}
-    for name, check in checks.all_checks(law, duration, seed, truth).items():
+    every = checks.all_checks(law, duration, seed, truth.finest)
+    every["neighbours"] = lambda: neighbours.likeness(law, duration, seed, truth.neighbours)
+    for name, check in every.items():
         try:
             found[name] = check()
         except LawError as error:
@@ -234,7 +244,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     fine: dict[str, Any] = {}
     if not options.no_checks:
         begin = time.perf_counter()
-        truth = checks.finest(reference.law, duration, options.seed)
+        asked = (reference.law, duration, options.seed)
+        truth = Truth(checks.finest(*asked), neighbours.answer(*asked))
         fine = run_checks(reference.law, duration, options.seed, truth)
         say(options, "checks, fine scale", begin)
         for law in laws:

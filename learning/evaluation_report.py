@@ -108,7 +108,7 @@ def growth_table(result: Mapping[str, Any], name: str) -> list[str]:
 
 
 def check_tables(result: Mapping[str, Any]) -> list[str]:
-    """Resolution; roughness; then all other checks, the fine scale's own beside."""
+    """Resolution; roughness; neighbours; then all other checks, the fine scale's own beside."""
     every = [*((law["label"], law["checks"]) for law in result["laws"]), ("fine scale", result["reference"]["checks"])]
     asked = [(label, found) for label, found in every if found]
     head, rows = ["law", "against"], []
@@ -123,7 +123,7 @@ def check_tables(result: Mapping[str, Any]) -> list[str]:
             rows.append([label, "fine scale", *map(percent, part["against_fine_scale"])])
     lines = ["The same smooth paths in as many steps, per cent of the deviator:", ""]
     lines += table(head, [row + ["-"] * (len(head) - len(row)) for row in rows])
-    lines += ["", *roughness_table(asked)]
+    lines += ["", *roughness_table(asked), "", *neighbours_table(asked)]
     rows = []
     for label, found in asked:
         values = {name: value for part in found.values() for name, value in part.items()}
@@ -149,6 +149,22 @@ def roughness_table(asked: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]
         "turns, per cent. Like the turn in a smooth law, like its root where grains jump:",
         "",
         *table(["law", *(f"{turn} rad" for turn in part["turns"])], rows),
+    ]
+
+
+def neighbours_table(asked: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """How alike errors are on walks and on the same walks moved aside."""
+    told = [(label, found["neighbours"]) for label, found in asked if found["neighbours"].get("alike")]
+    if not told:
+        return []
+    part = told[0][1]
+    rows = [[label, percent(found["error"]), *map(number, found["alike"])] for label, found in told]
+    return [
+        "Walks moved aside by a part of another walk: correlation of the errors with those on the walks themselves.",
+        "Where it is near 1, what is missing is a smooth function of the path. The fine scale's own stress differs by",
+        f"{', '.join(map(percent, part['moved']))} per cent:",
+        "",
+        *table(["law", "error, %", *(f"{aside}" for aside in part["aside"])], rows),
     ]
 
 

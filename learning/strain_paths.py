@@ -71,6 +71,12 @@ def exponential(E: np.ndarray) -> np.ndarray:
     return symmetric((vectors * np.exp(values)[..., None, :]) @ np.swapaxes(vectors, -1, -2))
 
 
+def logarithm(U: np.ndarray) -> np.ndarray:
+    """ln of symmetric, positive definite tensors (..., 6)."""
+    values, vectors = np.linalg.eigh(full(U))
+    return symmetric((vectors * np.log(values)[..., None, :]) @ np.swapaxes(vectors, -1, -2))
+
+
 # --- programmes: one direction, a scalar that goes up and down in time -------------------------------------------
 
 
