@@ -13,8 +13,10 @@ import meshio
 import numpy as np
 import pytest
 
+from cases.options import named_material
 from constitutive.material import load_material
 from fem.meshing import box
+from learning import neighbours
 from learning.checks import roughness
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,6 +106,19 @@ def test_128_grains_jump_and_their_learned_law_does_not_as_printed():
         law = load_material("magnesium_liu2022", "recurrent" if "recurrent" in label else "taylor").law
         found = [100.0 * x for x in roughness(law, 1e-6, 20260)["rough"]]  # the seed of learning.evaluate
         assert found == pytest.approx([float(cell) for cell in printed], rel=0.2), label
+
+
+def test_errors_of_neighbouring_walks_are_as_printed():
+    seed = 20260  # of learning.evaluate
+    truth = neighbours.answer(load_material("magnesium_liu2022", "taylor").law, 1e-6, seed)
+    rows = table("| walks moved aside by |")
+    assert len(rows) == 2
+    for label, error, *printed in rows:
+        law = named_material(re.findall("`(.*?)`", label)[0]).law
+        found = neighbours.likeness(law, 1e-6, seed, truth)
+        assert 100.0 * found["error"] == pytest.approx(float(error), rel=0.02), label
+        assert found["alike"] == pytest.approx([float(cell) for cell in printed], abs=0.02), label
+    assert [round(100.0 * x) for x in found["moved"]] == [4, 9, 18, 35]
 
 
 def test_files_that_readme_names_exist():

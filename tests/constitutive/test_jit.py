@@ -23,15 +23,6 @@ compiled = [law.update_block, module._kernel()]
 print(float(stress), sum(sum(f.stats.cache_misses.values()) for f in compiled))
 """
 
-
-@pytest.fixture
-def checkout(tmp_path):
-    """A copy of the package, with a kernel cache of its own."""
-    shutil.copytree(ROOT / "constitutive", tmp_path / "constitutive", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    return tmp_path
-
-
 SIBLINGS = """
 import sys
 import numpy as np
@@ -44,6 +35,14 @@ for name in sys.argv[1:]:
     stress = drive(law, np.array([0.0, 1.0]), F).stress[1, 0, 3]
     print(float(stress) / law.shear_modulus, sum(law.update_block.stats.cache_misses.values()))
 """
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of the package, with a kernel cache of its own."""
+    shutil.copytree(ROOT / "constitutive", tmp_path / "constitutive", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
 
 
 def start(checkout: Path) -> tuple[float, int]:
