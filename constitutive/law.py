@@ -252,8 +252,9 @@ load_tensor, load_symmetric = _loader(9), _loader(6)
 def block_of_points(update: Callable, state_size: int) -> Callable:
     """Wrap a point-wise update of tuples, compiled with `jit.inline`, into an `update_block`, once a process."""
     load_state = _loader(state_size)
+    source = getattr(update, "py_func", update)
 
-    @njit(_BLOCK_SIGNATURE, name=f"{update.py_func.__module__}.{update.py_func.__qualname__}.{state_size}")
+    @njit(_BLOCK_SIGNATURE, name=f"{source.__module__}.{source.__qualname__}.{state_size}")
     def update_block(params, F_old, F_new, dt, stress, state, status):
         worst = 0
         for p in range(BLOCK):
