@@ -8,7 +8,7 @@ from learning.checks import RESOLUTIONS, resolution
 DURATION, SEED = 1e-6, 20260  # s; those of learning.evaluate
 
 
-@pytest.mark.parametrize("variant", ["", "_fast", "_wide", "_isotropic"])
+@pytest.mark.parametrize("variant", ["", "_fast", "_wide", "_isotropic", "_isotropic_large"])
 def test_200_and_20_000_steps_agree(variant):
     """Within 0.3 % along smooth paths, by the default `longest_step`."""
     found = resolution(load_material(f"magnesium_liu2022{variant}", law="recurrent").law, DURATION, SEED)
