@@ -20,16 +20,16 @@ import platform
 import shlex
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from cases.options import OptionError, command_parser, count, named_material, natural, positive, split_name, user_errors
 from constitutive.artefact import read_artefact
-from constitutive.law import Law, LawError
+from constitutive.law import LawError
 from constitutive.material import Material, load_material
 from learning import checks, evaluation_pictures, evaluation_report, neighbours
 from learning.fresh_paths import PathSet, drawn_set, sampler_of, stored_set
@@ -162,18 +162,9 @@ def path_sets(options: argparse.Namespace, laws: list[Judged], reference: Materi
     return sets
 
 
-class Truth(NamedTuple):
-    """The fine scale's answers that checks need, as `checks.finest` and `neighbours.answer` give them."""
-
-    finest: np.ndarray
-    neighbours: np.ndarray
-
-
-def run_checks(law: Law, duration: float, seed: int, truth: Truth) -> dict[str, dict[str, Any]]:
-    """All checks; one that the law refuses says why."""
+def run_checks(every: Mapping[str, Callable[[], dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """What each check finds; one that the law refuses says why."""
     found = {}
-    every = checks.all_checks(law, duration, seed, truth.finest)
-    every["neighbours"] = lambda: neighbours.likeness(law, duration, seed, truth.neighbours)
     for name, check in every.items():
         try:
             found[name] = check()
@@ -244,13 +235,15 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     fine: dict[str, Any] = {}
     if not options.no_checks:
         begin = time.perf_counter()
-        asked = (reference.law, duration, options.seed)
-        truth = Truth(checks.finest(*asked), neighbours.answer(*asked))
-        fine = run_checks(reference.law, duration, options.seed, truth)
+        asked = (duration, options.seed)
+        finest, walked = checks.finest(reference.law, *asked), neighbours.answer(reference.law, *asked)
+        fine = run_checks(checks.all_checks(reference.law, *asked, finest))
         say(options, "checks, fine scale", begin)
         for law in laws:
             begin = time.perf_counter()
-            law.checks = run_checks(law.material.law, duration, options.seed, truth)
+            every = checks.all_checks(law.material.law, *asked, finest)
+            every["neighbours"] = partial(neighbours.likeness, law.material.law, *asked, walked)
+            law.checks = run_checks(every)
             say(options, f"checks, {law.label}", begin)
     result = result_of(options, laws, sets, reference, fine, duration)
     (folder / RESULT).write_text(json.dumps(result, indent=1) + "\n")

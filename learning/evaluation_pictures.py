@@ -13,6 +13,7 @@ from constitutive.tensor import full
 from learning.errors import deviator
 from learning.fresh_paths import PathSet
 from learning.judgement import Judged, kinds_in
+from learning.strain_paths import logarithm
 
 FILES = ("errors.png", "growth.png", "samples.png", "checks.png", "learning_curve.png")
 FINE: dict[str, Any] = {"color": "k", "linewidth": 1.6, "label": "fine scale"}
@@ -111,9 +112,7 @@ def projections(U: np.ndarray, stresses: Sequence[np.ndarray]) -> tuple[np.ndarr
 
     U (m+1, 6), stresses (m+1, 6) in Pa: sqrt(2/3) e : d and sqrt(3/2) s : d, with |d| = 1.
     """
-    values, vectors = np.linalg.eigh(full(U))
-    log = (vectors * np.log(values)[..., None, :]) @ vectors.swapaxes(-1, -2)
-    log -= np.trace(log, axis1=-2, axis2=-1)[:, None, None] / 3.0 * np.eye(3)
+    log = full(deviator(logarithm(U)))
     sizes = np.linalg.norm(log, axis=(1, 2))
     direction = log[sizes.argmax()] / max(sizes.max(), 1e-300)
     along = [np.sqrt(1.5) * np.einsum("tij,ij->t", full(deviator(stress)), direction) for stress in stresses]

@@ -154,7 +154,7 @@ def roughness_table(asked: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]
 
 def neighbours_table(asked: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
     """How alike errors are on walks and on the same walks moved aside."""
-    told = [(label, found["neighbours"]) for label, found in asked if found["neighbours"].get("alike")]
+    told = [(label, found["neighbours"]) for label, found in asked if found.get("neighbours", {}).get("alike")]
     if not told:
         return []
     part = told[0][1]

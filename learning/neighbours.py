@@ -12,7 +12,7 @@ import numpy as np
 
 from constitutive.law import Law
 from learning.checks import respond
-from learning.errors import deviator
+from learning.errors import WEIGHTS, deviator
 from learning.strain_paths import Curve, ImpactSampler, exponential, logarithm, random_stream
 
 ASIDE = (0.01, 0.03, 0.1, 0.3)  # a
@@ -59,4 +59,4 @@ def likeness(law: Law, duration: float, seed: int, truth: np.ndarray) -> dict[st
 
 def _late_deviators(stress: np.ndarray) -> np.ndarray:
     """Deviators over the second half, a row for each of ASIDE, whose Euclidean norm is Frobenius'."""
-    return (deviator(stress[:, STEPS // 2 :]) * np.sqrt([1, 1, 1, 2, 2, 2])).reshape(len(stress), -1)
+    return (deviator(stress[:, STEPS // 2 :]) * np.sqrt(WEIGHTS)).reshape(len(stress), -1)

@@ -67,14 +67,18 @@ def equivalent_strain(U: np.ndarray) -> np.ndarray:
 
 def exponential(E: np.ndarray) -> np.ndarray:
     """exp of symmetric tensors (..., 6)."""
-    values, vectors = np.linalg.eigh(full(E))
-    return symmetric((vectors * np.exp(values)[..., None, :]) @ np.swapaxes(vectors, -1, -2))
+    return _of_principal_values(np.exp, E)
 
 
 def logarithm(U: np.ndarray) -> np.ndarray:
     """ln of symmetric, positive definite tensors (..., 6)."""
-    values, vectors = np.linalg.eigh(full(U))
-    return symmetric((vectors * np.log(values)[..., None, :]) @ np.swapaxes(vectors, -1, -2))
+    return _of_principal_values(np.log, U)
+
+
+def _of_principal_values(function: Callable, S: np.ndarray) -> np.ndarray:
+    """The symmetric tensors (..., 6) of the same axes as S whose principal values are functions of those of S."""
+    values, vectors = np.linalg.eigh(full(S))
+    return symmetric((vectors * function(values)[..., None, :]) @ np.swapaxes(vectors, -1, -2))
 
 
 # --- programmes: one direction, a scalar that goes up and down in time -------------------------------------------

@@ -49,7 +49,7 @@ def test_the_fine_scale_has_no_errors_to_compare(elastic):
 
 
 def test_grains_that_jump_are_told_from_what_is_smooth():
-    """Sixteen grains against sixteen others, and against the same in a law whose hardening is another."""
+    """Sixteen grains judge sixteen others, and Johnson-Cook, which is smooth."""
     truth = neighbours.answer(load_material("magnesium_liu2022", "taylor", {"grains": 16}).law, DURATION, 0)
     other = load_material("magnesium_liu2022", "taylor", {"grains": 16, "texture_seed": 7}).law
     alike = neighbours.likeness(other, DURATION, 0, truth)["alike"]
