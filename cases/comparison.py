@@ -31,7 +31,7 @@ COPIED = ("steps", "energy_error", "max_energy_error", "hourglass_energy_ratio",
 class Run:
     """What a run folder holds. SI units.
 
-    times (f,); fields {name: (f, m)}; points (n, 3) at the end; hexes (m, 8); volumes (m,) at the start; history
+    times (f,); fields {name: (f, m)}; points before and at the end (n, 3); hexes (m, 8); volumes (m,) before; history
     {column: (r,)}.
     """
 
@@ -40,6 +40,7 @@ class Run:
     history: Mapping[str, np.ndarray]
     times: np.ndarray
     fields: Mapping[str, np.ndarray]
+    before: np.ndarray
     points: np.ndarray
     hexes: np.ndarray
     volumes: np.ndarray
@@ -58,6 +59,7 @@ def read_run(label: str, folder: Path) -> Run:
         dict(zip(names, table.T, strict=True)),
         np.array([time for time, _ in listed]),
         {name: np.array([frame.cell_data[name][0].ravel() for frame in frames], float) for name in FIELDS},
+        frames[0].points,
         frames[-1].points,
         hexes,
         mean_gradient(frames[0].points[hexes])[1],

@@ -24,7 +24,7 @@ def draw_cuts(path: Path, runs: Sequence[Run], symmetry: str, title: str) -> Non
     cuts = []
     for run in runs:
         fields = {name: values[-1] for name, values in run.fields.items()}
-        cuts.append(axial_cut(run.points, run.hexes, fields, symmetry))
+        cuts.append(axial_cut(run.before, run.points, run.hexes, fields, symmetry))
     tall = np.ptp(cuts[0].polygons[:, :, 1]) > np.ptp(cuts[0].polygons[:, :, 0])
     captions = [run.label.replace(":", ":\n") if tall else run.label for run in runs]
     save(sheet(cuts, PANELS, title, captions, edges=False), path)

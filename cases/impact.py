@@ -145,7 +145,8 @@ def _draw(path: Path, result: Result, options: argparse.Namespace) -> None:
     title = f"{name}, {material}, {options.velocity:g} m/s, {solver.time * 1e6:.3g} µs"
     bodies = [lambda x, body=contact.body: body.distance(x, solver.time) for contact in model.contacts]
     fields = cell_fields(model.law, *solver.elements.mean_values(model.law.shown))
-    picture(path, model.mesh.points + solver.displacement, model.mesh.hexes, fields, title, options.symmetry, bodies)
+    before, now = model.mesh.points, model.mesh.points + solver.displacement
+    picture(path, before, now, model.mesh.hexes, fields, title, options.symmetry, bodies)
 
 
 def _report(summary: dict[str, Any], folder: str) -> None:

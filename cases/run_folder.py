@@ -41,7 +41,8 @@ class RunFolder:
                 )
         distances = [partial(body.distance, time=time) for body in self.bodies]
         fields = {name: scalars[name] for name in names}
-        return axial_cut(frame.points, frame.cells[0].data, fields, self.symmetry, distances)
+        before = frame.points - frame.point_data["displacement"]
+        return axial_cut(before, frame.points, frame.cells[0].data, fields, self.symmetry, distances)
 
     def nearest(self, time: float) -> int:
         """The frame nearest to a time in s."""

@@ -1,7 +1,8 @@
 """A body cut open in the plane y = 0: the polygons in which the plane meets its hexahedra.
 
-The plane cuts some of a hexahedron's twelve edges; the cut points, in order of their angle about their mean, are the
-corners of a polygon of three to six sides. Lengths are in mm, as pictures show them.
+The body is cut before it moved and its cut shown where it is now, seen along y, so that the same elements are cut at
+all times. The plane cuts some of a hexahedron's twelve edges; the cut points, in order of their angle about their mean,
+are the corners of a polygon of three to six sides. Lengths are in mm, as pictures show them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,35 +31,36 @@ class AxialCut:
 
 
 def axial_cut(
-    points: np.ndarray,
+    before: np.ndarray,
+    now: np.ndarray,
     hexes: np.ndarray,
     fields: Mapping[str, np.ndarray],
     symmetry: str = "full",
     distances: Sequence[Callable[[np.ndarray], np.ndarray]] = (),
 ) -> AxialCut:
-    """Cut a body: points (n, 3) in m, hexes (m, 8), cell fields (m,); others, such as tensors, are left out.
+    """Cut a body whose nodes were at `before` (n, 3) and are at `now` (n, 3), in m, and has hexes (m, 8).
 
-    symmetry "quarter": x, y >= 0 was computed, the cut shows the whole. `distances`: see AxialCut.
+    fields: cell fields (m,) by name; others, such as tensors, are left out. symmetry "quarter": x, y >= 0 was computed,
+    the cut shows the whole. `distances`: see AxialCut.
     """
-    points = 1e3 * np.asarray(points, float)
-    low, high = points.min(axis=0), points.max(axis=0)
-    level = max(low[1], 0.0) + ASIDE * max(high - low)
-    cells, polygons = _sections(points, np.asarray(hexes), level)
+    before, now = 1e3 * np.asarray(before, float), 1e3 * np.asarray(now, float)
+    cells, polygons = _sections(before, now, np.asarray(hexes))
     chosen = {name: np.asarray(values)[cells] for name, values in fields.items() if np.ndim(values) == 1}
     if symmetry == "quarter":
         polygons = np.concatenate([polygons, polygons * [-1.0, 1.0]])
         chosen = {name: np.tile(values, 2) for name, values in chosen.items()}
-        low[0] = -high[0]
-    low, high = low[[0, 2]], high[[0, 2]]
+    low, high = now.min(axis=0)[[0, 2]], now.max(axis=0)[[0, 2]]
+    low[0] = -high[0] if symmetry == "quarter" else low[0]
     margin = MARGIN * max(high - low)
     return AxialCut(polygons, chosen, low - margin, high + margin, distances)
 
 
-def _sections(points: np.ndarray, hexes: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """The cells (k,) that the plane y = level meets, and their polygons (k, v, 2) of x and z."""
-    y = points[:, 1][hexes] - level
+def _sections(before: np.ndarray, now: np.ndarray, hexes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The cells (k,) that are cut and their polygons (k, v, 2) of x and z."""
+    low, high = before.min(axis=0), before.max(axis=0)
+    y = before[:, 1][hexes] - max(low[1], 0.0) - ASIDE * max(high - low)
     cells = np.flatnonzero((y.min(axis=1) < 0.0) & (y.max(axis=1) > 0.0))
-    corners, y = points[hexes[cells]], y[cells]
+    corners, y = now[hexes[cells]], y[cells]
     start, end = y[:, EDGES[:, 0]], y[:, EDGES[:, 1]]
     cut = start * end < 0.0
     share = np.where(cut, start / np.where(cut, start - end, 1.0), 0.0)[:, :, None]

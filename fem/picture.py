@@ -49,7 +49,8 @@ def look(name: str) -> Look:
 
 def picture(
     path: str | Path,
-    points: np.ndarray,
+    before: np.ndarray,
+    now: np.ndarray,
     hexes: np.ndarray,
     fields: Mapping[str, np.ndarray],
     title: str = "",
@@ -58,14 +59,14 @@ def picture(
 ) -> bool:
     """Draw von Mises stress and deviatoric strain into a PNG; True where that succeeded, else False after a warning.
 
-    points (n, 3): current positions, m; hexes (m, 8); fields (m,) by name, SI; the rest is that of `axial_cut`.
+    before, now (n, 3): positions in m; hexes (m, 8); fields (m,) by name, SI; the rest is that of `axial_cut`.
     A finished computation is never lost to its picture.
     """
     try:
         missing = [name for name in PANELS if name not in fields]
         if missing:
             raise ValueError(f"there is no field {missing[0]}")
-        save(sheet([axial_cut(points, hexes, fields, symmetry, distances)], PANELS, title), Path(path))
+        save(sheet([axial_cut(before, now, hexes, fields, symmetry, distances)], PANELS, title), Path(path))
     except (OSError, ValueError) as error:
         warnings.warn(f"no picture: {error}; open the field files in ParaView instead", stacklevel=2)
         return False

@@ -24,7 +24,7 @@ def made_run(label="run", factor=1.0, delay=0.0, length=0.9) -> Run:
         "length": np.array([1.0, 0.95, length]),
     }
     fields = dict.fromkeys(comparison.FIELDS, field)
-    return Run(label, summary, history, times, fields, MESH.points, MESH.hexes, np.array([1.0, 3.0]))
+    return Run(label, summary, history, times, fields, MESH.points, MESH.points, MESH.hexes, np.array([1.0, 3.0]))
 
 
 def test_errors_of_a_scaled_run():

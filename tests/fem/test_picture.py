@@ -37,19 +37,31 @@ def test_areas_of_cuts_add_up_to_the_volume():
     points = points @ (turn * np.sign(np.linalg.det(turn))).T
     low, high = points[:, 1].min(), points[:, 1].max()
     levels = low + (np.arange(200) + 0.5) / 200 * (high - low)
-    cuts = [areas(axial_cut(points - [0.0, y, 0.0], mesh.hexes, {})).sum() for y in levels]
+    places = [points - [0.0, y, 0.0] for y in levels]
+    cuts = [areas(axial_cut(place, place, mesh.hexes, {})).sum() for place in places]
     assert np.mean(cuts) * (high - low) * 1e-6 == pytest.approx(1.0, rel=2e-3)
 
 
 @pytest.mark.parametrize("symmetry", ["full", "quarter"])
 def test_the_cut_of_a_rod_is_a_rectangle_and_cells_keep_their_values(symmetry):
     mesh, fields = body(symmetry, tall=True)
-    cut = axial_cut(mesh.points, mesh.hexes, fields | {"stress": np.zeros((len(mesh.hexes), 6))}, symmetry)
+    cut = axial_cut(mesh.points, mesh.points, mesh.hexes, fields | {"stress": np.zeros((len(mesh.hexes), 6))}, symmetry)
     assert areas(cut).sum() == pytest.approx(2.0, rel=1e-3)
     assert set(cut.fields) == set(fields)
     heights = 1e-3 * cut.polygons[:, :, 1]
     middle = 0.5 * (heights.min(axis=1) + heights.max(axis=1))
     np.testing.assert_allclose(cut.fields["von_mises"], 1e8 + 1e11 * middle, rtol=1e-6)
+
+
+def test_the_same_elements_are_cut_wherever_they_move():
+    mesh, fields = body("full", tall=True)
+    rng = np.random.default_rng(1)
+    now = mesh.points * [1.1, 1.1, 1.0] + [2e-3, 1e-3, 0.0]
+    now[:, 1] += 3e-5 * rng.normal(size=len(now))  # the plane y = 0 does not stay one
+    cut = axial_cut(mesh.points, now, mesh.hexes, fields)
+    assert len(cut.polygons) == len(axial_cut(mesh.points, mesh.points, mesh.hexes, fields).polygons)
+    assert areas(cut).sum() == pytest.approx(2.0 * 1.1, rel=1e-3)
+    assert cut.polygons[:, :, 0].mean() == pytest.approx(2.0, abs=0.01)
 
 
 def colourful(path) -> float:
@@ -62,7 +74,7 @@ def colourful(path) -> float:
 def test_picture_shows_the_body(tmp_path, symmetry, tall):
     mesh, fields = body(symmetry, tall)
     path = tmp_path / "picture.png"
-    assert picture(path, mesh.points, mesh.hexes, fields, "a title", symmetry, [wall])
+    assert picture(path, mesh.points, mesh.points, mesh.hexes, fields, "a title", symmetry, [wall])
     assert colourful(path) > 0.05
     assert [found.name for found in tmp_path.iterdir()] == ["picture.png"]
 
@@ -71,7 +83,7 @@ def test_quarter_looks_like_the_whole(tmp_path):
     images = []
     for symmetry in ("full", "quarter"):
         mesh, fields = body(symmetry, tall=True)
-        assert picture(tmp_path / f"{symmetry}.png", mesh.points, mesh.hexes, fields, "", symmetry)
+        assert picture(tmp_path / f"{symmetry}.png", mesh.points, mesh.points, mesh.hexes, fields, "", symmetry)
         images.append(matplotlib.image.imread(tmp_path / f"{symmetry}.png"))
     assert np.abs(images[0] - images[1]).mean() < 0.005
 
@@ -82,7 +94,8 @@ def test_a_rigid_body_is_grey_where_it_is(tmp_path):
     pictures = []
     for k, distances in enumerate(([], [ram.distance])):
         save(
-            sheet([axial_cut(mesh.points, mesh.hexes, fields, "full", distances)], ["von_mises"]), tmp_path / f"{k}.png"
+            sheet([axial_cut(mesh.points, mesh.points, mesh.hexes, fields, "full", distances)], ["von_mises"]),
+            tmp_path / f"{k}.png",
         )
         image = matplotlib.image.imread(tmp_path / f"{k}.png")[:, :, :3]
         pictures.append(np.all(np.abs(image - 0xD0 / 255) < 0.01, axis=2).mean())
@@ -91,11 +104,11 @@ def test_a_rigid_body_is_grey_where_it_is(tmp_path):
 
 def test_colour_scales_are_common_round_and_not_stretched_by_one_cell():
     mesh, fields = body("full", tall=True)
-    cuts = [axial_cut(mesh.points, mesh.hexes, {"von_mises": f * fields["von_mises"]}) for f in (1.0, 0.5)]
+    cuts = [axial_cut(mesh.points, mesh.points, mesh.hexes, {"von_mises": f * fields["von_mises"]}) for f in (1.0, 0.5)]
     assert limits(cuts, "von_mises") == limits(cuts[:1], "von_mises") == (0.0, 300.0)
     cuts[0].fields["von_mises"][0] = 1e12
     assert limits(cuts, "von_mises") == (0.0, 300.0)
-    signed = [axial_cut(mesh.points, mesh.hexes, {"volumetric_strain": np.full(len(mesh.hexes), -0.03)})]
+    signed = [axial_cut(mesh.points, mesh.points, mesh.hexes, {"volumetric_strain": np.full(len(mesh.hexes), -0.03)})]
     assert limits(signed, "volumetric_strain") == (-0.03, 0.03)
 
 
@@ -107,7 +120,7 @@ def test_colour_bars_end_at_round_numbers(value, end):
 def test_unwritable_place_and_missing_field_warn_and_return_false(tmp_path):
     mesh, fields = body("quarter", tall=True)
     with pytest.warns(UserWarning, match="no picture: .*No such file.*ParaView instead"):
-        assert not picture(tmp_path / "nowhere/picture.png", mesh.points, mesh.hexes, fields)
+        assert not picture(tmp_path / "nowhere/picture.png", mesh.points, mesh.points, mesh.hexes, fields)
     with pytest.warns(UserWarning, match="no picture: .*von_mises"):
-        assert not picture(tmp_path / "picture.png", mesh.points, mesh.hexes, {})
+        assert not picture(tmp_path / "picture.png", mesh.points, mesh.points, mesh.hexes, {})
     assert list(tmp_path.iterdir()) == []
