@@ -20,7 +20,7 @@ from constitutive.artefact import Artefact
 class OffLineCost:
     """Costs in s: `generation` of the data by processor, `training` on `device`; what they were spent on.
 
-    Generation is None where the law was trained on a set still in the making, whose manifest has no throughput yet.
+    Generation is None where the artefact does not record it.
     """
 
     generation: float | None

@@ -21,6 +21,7 @@ bits of such numbers are noise, which does not shrink. All files are written und
 import json
 import os
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,10 +146,19 @@ def read_shard(folder: Path, number: int, manifest: dict[str, Any]) -> dict[str,
     return arrays
 
 
+def _of_part(folder: Path, manifest: dict[str, Any], present: Sequence[int]) -> dict[str, Any]:
+    """What the manifest says of the shards that are there: how many paths, and what they took."""
+    indices = {number: shard_indices(number, manifest["paths"], manifest["shard_size"]) for number in present}
+    reports = [read_report(folder, number, paths) for number, paths in indices.items()]
+    seconds = sum(report["processor_seconds"] for report in reports if report)
+    return {"paths": sum(map(len, indices.values())), "throughput": {"processor_seconds": seconds}}
+
+
 def load(folder: str | Path, partial: bool = False) -> DataSet:
     """Read a data set whole; with `partial`, as many of its shards as are there yet (one at least).
 
-    Raises DataSetError that names the missing shards, or the damaged one.
+    The manifest of a part is of as many paths as are there, and of the time that they took. Raises DataSetError that
+    names the missing shards, or the damaged one.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
@@ -159,6 +169,8 @@ def load(folder: str | Path, partial: bool = False) -> DataSet:
         shown = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
         raise DataSetError(f"{folder} is not complete, run its command again; missing: {shown}")
     shards = [read_shard(folder, number, manifest) for number in present]
+    if len(present) < len(numbers):
+        manifest |= _of_part(folder, manifest, present)
     names = list(shards[0])
     for number, shard in zip(present, shards, strict=True):
         if set(shard) != set(names):

@@ -200,9 +200,8 @@ class Training(ABC):
         if more:
             paths = sum(d["paths"] for d in (data, *more))
             more = [d for k, d in enumerate(more) if d not in (data, *more[:k])]
-            seconds = [d.get("throughput", {}).get("processor_seconds") for d in (data, *more)]
-            data["paths"] = paths
-            data["throughput"] = {} if None in seconds else {"processor_seconds": sum(seconds)}
+            seconds = sum(d["throughput"]["processor_seconds"] for d in (data, *more))
+            data |= {"paths": paths, "throughput": {"processor_seconds": seconds}}
         return {
             "iterations": self.iteration, "batch": options.batch, "seed": options.seed,
             "seconds": round(self.seconds, 1), "isotropic": options.isotropic, "device": options.device,

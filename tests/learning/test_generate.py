@@ -184,7 +184,9 @@ def test_killed_and_started_again(small, tmp_path):
     process.communicate(timeout=30.0)  # until the workers, which share the pipe, have left too
     there = {p: p.stat().st_mtime_ns for p in folder.glob("shard_*.npz")}
     assert 1 <= len(there) < 100
-    assert load(folder, partial=True).index.tolist() == sorted(int(p.stem[-5:]) for p in there)
+    part = load(folder, partial=True)
+    assert part.index.tolist() == sorted(int(p.stem[-5:]) for p in there)
+    assert part.manifest["paths"] == len(there) and part.manifest["throughput"]["processor_seconds"] > 0.0
     assert not read_manifest(folder)["complete"]
     (folder / "shard_00019.npz.writing").write_bytes(b"cut short")
     whole, first = run(folder, *many), load(small)
