@@ -38,6 +38,13 @@ def shape_gradients(xi: np.ndarray) -> np.ndarray:
     return np.stack([SIGNS[:, i] * factors[:, (i + 1) % 3] * factors[:, (i + 2) % 3] for i in range(3)], axis=1) / 8.0
 
 
+def _cofactors(corners: np.ndarray, dN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """det(A) A^-1 (m, 3, 3) and det A (m,) of A = dX/dxi in elements with corners (m, 8, 3); dN (8, 3) is dN_I/dxi."""
+    a, b, c = np.moveaxis(np.tensordot(corners, dN, (1, 0)), 1, 0)
+    cofactors = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=2)
+    return cofactors, np.einsum("mi,mi->m", a, cofactors[:, :, 0])
+
+
 def gauss_gradients(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gradients B_I = dN_I/dX and volumes w at the Gauss points of elements with corners (m, 8, 3).
 
@@ -46,9 +53,8 @@ def gauss_gradients(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     gradients, volumes = np.empty((len(corners), 8, 8, 3)), np.empty((len(corners), 8))
     for q, xi in enumerate(GAUSS):
         dN = shape_gradients(xi)
-        jacobian = np.einsum("mIi,Ij->mij", corners, dN)
-        gradients[:, q] = np.einsum("Ij,mji->mIi", dN, np.linalg.inv(jacobian))
-        volumes[:, q] = np.linalg.det(jacobian)
+        cofactors, volumes[:, q] = _cofactors(corners, dN)
+        gradients[:, q] = dN @ (cofactors / volumes[:, q, None, None])
     return gradients, volumes
 
 
@@ -60,9 +66,8 @@ def mean_gradient(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     B, V = np.zeros((len(corners), 8, 3)), np.zeros(len(corners))
     for xi in GAUSS:
         dN = shape_gradients(xi)
-        jacobian = np.einsum("mIi,Ij->mij", corners, dN)
-        determinant = np.linalg.det(jacobian)
-        B += np.einsum("Ij,mji,m->mIi", dN, np.linalg.inv(jacobian), determinant)
+        cofactors, determinant = _cofactors(corners, dN)
+        B += dN @ cofactors
         V += determinant
     return B / V[:, None, None], V
 
