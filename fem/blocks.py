@@ -4,17 +4,24 @@ An array over points is stored as (n_blocks, components * 64), component c of po
 (see constitutive/law.py). `hex8r` has 64 elements a block; `hex8` has 8 elements of 8 Gauss points, point p = 8 q + e.
 The last block is filled up with elements of no volume and no gradient: they see F = I and give no force.
 
-Elements are sorted along a Morton curve, so that a block is a compact cluster with few nodes of its own. Each block
-sums its elements' forces into a list of its nodes; each node then gathers its share from every block that it belongs
-to. All sums have a fixed order, so results do not depend on the number of threads, and element forces never travel
-through memory.
+Elements are sorted along a Morton curve, so that a block has few nodes of its own, and a PATCH of them at a time then
+in layers by their distance from the rigid bodies, layers by the distance from a body's reference point: what is loaded
+alike comes together, because laws work on many points at once and wait for the one that needs most. Each block sums
+its elements' forces into a list of its nodes; each node then gathers its share from every block that it belongs to.
+All sums have a fixed order, so results do not depend on the number of threads, and element forces never travel through
+memory.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from constitutive.law import BLOCK
+from fem.contact import RigidBody
+from fem.mesh import Mesh
+
+PATCH = 1024  # elements
 
 
 def element_blocks(values: np.ndarray, per_block: int = BLOCK) -> np.ndarray:
@@ -54,6 +61,23 @@ def _spread(bits: np.ndarray) -> np.ndarray:
     return bits
 
 
+def element_order(mesh: Mesh, bodies: Sequence[RigidBody] = ()) -> np.ndarray:
+    """The elements (m,) in the order in which they fill the blocks; see the head of this file."""
+    corners = mesh.points[mesh.hexes]
+    centres = corners.mean(axis=1)
+    order = morton_order(centres)
+    if not bodies:
+        return order
+    thickness = np.ptp(corners, axis=1).min(axis=1)
+    distances = np.array([body.distance(centres) for body in bodies])
+    nearest = distances.argmin(axis=0)
+    layer = np.floor(distances.min(axis=0) / np.median(thickness))
+    points = np.array([body.numbers[:3] for body in bodies])
+    radius = np.linalg.norm(centres - points[nearest], axis=1)
+    patch = np.arange(len(order)) // PATCH
+    return order[np.lexsort((radius[order], layer[order], patch))]
+
+
 @dataclass(frozen=True)
 class Topology:
     """Which elements make up the blocks, and which nodes the blocks share.
@@ -72,16 +96,16 @@ class Topology:
     node_slots: np.ndarray
 
 
-def topology(hexes: np.ndarray, points: np.ndarray, per_block: int) -> Topology:
-    """Cut a mesh (hexes (m, 8), points (n, 3)) into blocks of `per_block` elements."""
-    order = morton_order(points[hexes].mean(axis=1))
+def topology(mesh: Mesh, order: np.ndarray, per_block: int) -> Topology:
+    """Cut a mesh into blocks of `per_block` elements, which fill them in `order`."""
+    nodes = len(mesh.points)
     block = np.repeat(np.arange(len(order)) // per_block, 8)
-    pairs, place = np.unique(block * len(points) + hexes[order].ravel(), return_inverse=True)
-    pair_block, block_nodes = np.divmod(pairs, len(points))
+    pairs, place = np.unique(block * nodes + mesh.hexes[order].ravel(), return_inverse=True)
+    pair_block, block_nodes = np.divmod(pairs, nodes)
     block_start = np.searchsorted(pair_block, np.arange(block[-1] + 2))
     local = (place - block_start[block]).astype(np.uint16).reshape(-1, 8)
     slots = np.argsort(block_nodes, kind="stable")
-    node_start = np.searchsorted(block_nodes[slots], np.arange(len(points) + 1))
+    node_start = np.searchsorted(block_nodes[slots], np.arange(nodes + 1))
     return Topology(
         order,
         block_start.astype(np.int64),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 NAME, PREVIOUS, TEMPORARY = "checkpoint.npz", "checkpoint.previous.npz", "checkpoint.writing"
-FORMAT = 2
+FORMAT = 3
 
 
 class CheckpointError(RuntimeError):

@@ -43,7 +43,7 @@ class RigidBody:
     def distance(self, x: np.ndarray, time: float = 0.0) -> np.ndarray:
         """Signed distance (n,) in m of points x (n, 3) at a time in s."""
         x = np.ascontiguousarray(np.atleast_2d(x), float) - self.velocity * time
-        return np.array([signed_distance(self.shape, self.numbers, *point)[0] for point in x])
+        return _distances(self.shape, self.numbers, x)
 
 
 def _body(shape: int, point, axis, lengths, velocity, friction, name) -> RigidBody:
@@ -116,6 +116,15 @@ def signed_distance(shape, numbers, x, y, z):
             return -numbers[6], 0.0, 0.0, 1.0
         return r - numbers[6], x / r, y / r, z / r
     return _cylinder_distance(numbers, x, y, z)
+
+
+@njit
+def _distances(shape, numbers, x):
+    """Signed distances (n,) in m of points x (n, 3)."""
+    result = np.empty(len(x))
+    for k in range(len(x)):
+        result[k] = signed_distance(shape, numbers, x[k, 0], x[k, 1], x[k, 2])[0]
+    return result
 
 
 @inline

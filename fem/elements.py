@@ -1,11 +1,13 @@
 """What all element types share: their memory, the law at their points, assembly to nodes, the stable step."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from constitutive.law import BLOCK, Law, pack
-from fem.blocks import element_values, topology
+from fem.blocks import element_order, element_values, topology
+from fem.contact import RigidBody
 from fem.mesh import Mesh
 
 
@@ -41,10 +43,10 @@ class Elements:
     points: int
     state_names: tuple[str, ...] = ("F", "stress", "state", "pressure", "force", "limit", "work")
 
-    def __init__(self, mesh: Mesh, law: Law, controls: Controls):
+    def __init__(self, mesh: Mesh, law: Law, controls: Controls, bodies: Sequence[RigidBody] = ()):
         self.law, self.count = law, len(mesh.hexes)
         self.per_block = BLOCK // self.points
-        self.topology = topology(mesh.hexes, mesh.points, self.per_block)
+        self.topology = topology(mesh, element_order(mesh, bodies), self.per_block)
         self.place = np.argsort(self.topology.order)  # of each element in the blocks
         blocks = self.blocks = len(self.topology.corners)
         self.numbers = np.array(

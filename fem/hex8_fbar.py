@@ -16,6 +16,7 @@ omega^2 <= 8 / rho0 (K tr Gm + 2 G mean_q max_eig G_q),   G_q = sum_I g_I (x) g_
 Bulk viscosity as in hex8r.py. The work of stress is the work of the element's forces less that of bulk viscosity.
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -26,6 +27,7 @@ from constitutive.law import BLOCK, UPDATE_BLOCK, Law, load_symmetric, load_tens
 from constitutive.tensor import adjugate, isochoric_factor, norm_squared
 from fem.blocks import element_blocks
 from fem.clock import seconds
+from fem.contact import RigidBody
 from fem.elements import Controls, Elements
 from fem.hex8 import gauss_gradients
 from fem.hex8r import gather, scatter, transpose
@@ -195,8 +197,8 @@ class Hex8(Elements):
     name, points = "hex8", 8
     state_names = (*Elements.state_names, "volume_old", "force_old")
 
-    def __init__(self, mesh: Mesh, law: Law, controls: Controls):
-        super().__init__(mesh, law, controls)
+    def __init__(self, mesh: Mesh, law: Law, controls: Controls, bodies: Sequence[RigidBody] = ()):
+        super().__init__(mesh, law, controls, bodies)
         B, weight = gauss_gradients(mesh.points[mesh.hexes[self.topology.order]])
         by_component = B.transpose(0, 2, 3, 1)  # element, node, direction, point
         self.B = element_blocks(by_component, self.per_block)

@@ -15,6 +15,7 @@ m + sqrt(2) s, m and s the mean and deviation of the three (Wolkowicz & Styan 19
 elements. Work is summed by the trapezoidal rule, the exact conjugate of central differences.
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -25,6 +26,7 @@ from constitutive.law import BLOCK, UPDATE_BLOCK, Law, load_symmetric, load_tens
 from constitutive.tensor import adjugate, norm_squared, push_forward
 from fem.blocks import element_blocks
 from fem.clock import seconds
+from fem.contact import RigidBody
 from fem.elements import Controls, Elements
 from fem.hex8 import HOURGLASS, mean_gradient
 from fem.mesh import Mesh
@@ -263,8 +265,8 @@ class Hex8r(Elements):
     name, points = "hex8r", 1
     state_names = (*Elements.state_names, "hourglass")
 
-    def __init__(self, mesh: Mesh, law: Law, controls: Controls):
-        super().__init__(mesh, law, controls)
+    def __init__(self, mesh: Mesh, law: Law, controls: Controls, bodies: Sequence[RigidBody] = ()):
+        super().__init__(mesh, law, controls, bodies)
         corners = mesh.points[mesh.hexes[self.topology.order]]
         B, volume = mean_gradient(corners)
         self.B = element_blocks(B)

@@ -53,7 +53,8 @@ class Solver:
 
     def __init__(self, model: Model, threads: int = 1):
         self.model = model
-        self.elements: Elements = ELEMENT_TYPES[model.element](model.mesh, model.law, model.controls)
+        bodies = [contact.body for contact in model.contacts]
+        self.elements: Elements = ELEMENT_TYPES[model.element](model.mesh, model.law, model.controls, bodies)
         self.elements.share_out(threads)
         points = model.mesh.points
         self.mass = lumped_mass(
