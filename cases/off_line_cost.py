@@ -3,8 +3,8 @@
     break-even N = (generation + training) / (concurrent - learned)
 
 counts runs of one kind: each saves the difference of a run's processor time with the concurrent and the learned law.
-Generation is in processor seconds of the machine that made the data. Training is in seconds of its device, taken as
-processor seconds of one core on a CPU; seconds of a GPU are added as they are. What an artefact that the training began
+Generation is in processor seconds of the machine that made the data. Training is in seconds of its device: on a CPU
+times the threads that it had, seconds of a GPU are added as they are. What an artefact that the training began
 with had cost is counted too.
 """
 
@@ -43,11 +43,12 @@ def off_line_cost(artefact: Artefact) -> OffLineCost:
     spent = data.get("throughput", {}).get("processor_seconds")
     machines = sorted({session.get("machine", "not stated") for session in data.get("sessions", [])})
     used = artefact.entry("training", "paths") / artefact.entry("training", "data", "paths")
+    threads = artefact.entry("training").get("threads", 1)
     before = artefact.entry("training").get("begun_with", {"generation": 0.0, "training": 0.0, "iterations": 0})
     unknown = spent is None or before["generation"] is None
     return OffLineCost(
         generation=None if unknown else before["generation"] + used * spent,
-        training=before["training"] + artefact.entry("training", "seconds"),
+        training=before["training"] + threads * artefact.entry("training", "seconds"),
         device=artefact.entry("training", "device"),
         paths=artefact.entry("training", "paths"),
         steps=artefact.entry("training", "data", "steps"),

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-LANES = 128  # paths in a block
+LANES = 64  # paths in a block
 _njit: Any = numba.njit
 _REAL = numba.types.float32
 _ROWS, _TABLE = _REAL[::1], _REAL[:, ::1]

@@ -5,7 +5,9 @@ torch. On a CPU whole paths run through the derived kernels of learning/rollout.
 the very same point functions, and differentiates them. Tests hold the two, and the law, to the same numbers.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -182,8 +184,8 @@ class _Buffers:
         self.free.clear()
         return np.empty((steps, rows, LANES), np.float32)
 
-    def give(self, buffers: np.ndarray) -> None:
-        self.free.append(buffers)
+    def give(self, buffers: list[np.ndarray]) -> None:
+        self.free += buffers
 
 
 _BUFFERS = _Buffers()
@@ -197,28 +199,34 @@ class _Rollout(torch.autograd.Function):
         passes = rollout.passes(sizes)
         arrays = _arrays(parameters)
         ctx.sizes, ctx.arrays, ctx.buffers, ctx.paths = sizes, arrays, [], dt.shape[1]
-        stresses = []
-        for block in _blocks(dt.shape[1]):
-            buffers = _BUFFERS.take(len(dt), passes.layout.rows)
-            passes.forward(buffers, _lanes(U, block), _lanes(dt, block), arrays)
-            stresses.append(buffers[: len(dt), passes.layout.stress : passes.layout.stress + 6, : len(block)].copy())
-            if any(ctx.needs_input_grad):
-                ctx.buffers.append(buffers)
-            else:
-                _BUFFERS.give(buffers)
-        return torch.from_numpy(np.concatenate(stresses, axis=2))
+        blocks, rows = _blocks(dt.shape[1]), slice(passes.layout.stress, passes.layout.stress + 6)
+        buffers = [_BUFFERS.take(len(dt), passes.layout.rows) for _ in blocks]
+
+        def run(block: range, buffer: np.ndarray) -> np.ndarray:
+            passes.forward(buffer, _lanes(U, block), _lanes(dt, block), arrays)
+            return buffer[: len(dt), rows, : len(block)]
+
+        stress = torch.from_numpy(np.concatenate(list(_side_by_side(run, blocks, buffers)), axis=2))
+        if any(ctx.needs_input_grad):
+            ctx.buffers = buffers
+        else:
+            _BUFFERS.give(buffers)
+        return stress
 
     @staticmethod
     def backward(ctx: Any, stress: Tensor) -> Any:  # type: ignore[override]
         passes = rollout.passes(ctx.sizes)
-        gradients = tuple(np.zeros_like(a) for a in ctx.arrays)
-        work = np.empty((passes.layout.rows, LANES), np.float32)
-        for block, buffers in zip(_blocks(ctx.paths), ctx.buffers, strict=True):
+
+        def run(block: range, buffer: np.ndarray) -> tuple[np.ndarray, ...]:
+            gradients = tuple(np.zeros_like(a) for a in ctx.arrays)
             wanted = np.zeros((len(stress), 6, LANES), np.float32)
             wanted[..., : len(block)] = stress[..., block].numpy()
-            passes.backward(buffers, work, wanted, ctx.arrays, gradients)
-            _BUFFERS.give(buffers)
-        return (None, None, None, *(torch.from_numpy(g) for g in gradients))
+            passes.backward(buffer, np.empty((passes.layout.rows, LANES), np.float32), wanted, ctx.arrays, gradients)
+            return gradients
+
+        shares = list(_side_by_side(run, _blocks(ctx.paths), ctx.buffers))
+        _BUFFERS.give(ctx.buffers)
+        return (None, None, None, *(torch.from_numpy(sum(parts)) for parts in zip(*shares, strict=True)))
 
 
 def _flows_on_cpu(sizes: Sizes, U: Tensor, dt: Tensor, parameters: list[Tensor]) -> Tensor:
@@ -229,8 +237,18 @@ def _flows_on_cpu(sizes: Sizes, U: Tensor, dt: Tensor, parameters: list[Tensor])
     for block in _blocks(dt.shape[1]):
         passes.forward(buffers, _lanes(U, block), _lanes(dt, block), arrays)
         flows[..., block.start : block.stop] = buffers[: len(dt), at.new : at.stress + 6, : len(block)]
-    _BUFFERS.give(buffers)
+    _BUFFERS.give([buffers])
     return torch.from_numpy(flows)
+
+
+@cache
+def _threads(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count)
+
+
+def _side_by_side(run: Callable, *arguments: Iterable[Any]) -> Iterator[Any]:
+    """What `run` gives for each of the arguments, on as many threads as torch has, in their order."""
+    return _threads(torch.get_num_threads()).map(run, *arguments)
 
 
 def _arrays(parameters: Iterable[Tensor]) -> tuple[np.ndarray, ...]:

@@ -3,7 +3,7 @@
 A step works on a buffer of rows, one number for each of LANES paths; the buffers of all steps of a path are kept, and
 the adjoint runs through them backward. Point-wise parts are derived from the law's own equations (learning/adjoint.py),
 layers are matrix products. Float32; 1.9 microseconds a path and step, against 7 with torch.compile and 90 with torch
-(12,000 products, one thread of an AMD EPYC).
+(12,000 products, one thread of an AMD EPYC). Each block of LANES paths may have a thread of its own.
 
 Parameters, in this order: mix_bias (J, 5), mix_weight (J, 2 + K), first_bias (W,), first_weight (W, 2 J + S + 1),
 second_bias (W,), second_weight (W, W), last_bias (O,), last_weight (O, W), out_weight (1 + K, 2 J), tensor_memory (K,
@@ -260,7 +260,7 @@ def passes(sizes: Sizes) -> Passes:
         for j in range(len(gradients)):
             gradients[j] += G[row + j].sum()
 
-    @_njit(error_model="numpy")
+    @_njit(error_model="numpy", nogil=True)
     def step(B, parameters, none):
         mix_bias, mix, first_bias, first, second_bias, second, last_bias, last, out, tensor, scalar = parameters
         flat = B.reshape(-1)
@@ -285,7 +285,7 @@ def passes(sizes: Sizes) -> Passes:
         tensor_f(flat, tensor)
         scalar_f(flat, scalar)
 
-    @_njit(error_model="numpy")
+    @_njit(error_model="numpy", nogil=True)
     def forward(buffers, U, dt, parameters):
         """Isochoric U (m+1, 6, LANES), dt (m, LANES) s; fills the m buffers (m, rows, LANES)."""
         none = np.zeros((1, 1), np.float32)
@@ -304,7 +304,7 @@ def passes(sizes: Sizes) -> Passes:
                     B[r_ratio, p] = ratio_of_steps(dt[k, p], dt[k - 1, p])
             step(B, parameters, none)
 
-    @_njit(error_model="numpy")
+    @_njit(error_model="numpy", nogil=True)
     def backward(buffers, G, stress, parameters, gradients):
         """Derivatives with respect to the stress (m, 6, LANES) into `gradients`, arrays like the parameters."""
         _, mix, _, first, _, second, _, last, out, tensor, scalar = parameters

@@ -143,7 +143,7 @@ class RecurrentTraining(Training):
         parser.add_argument("--channels", type=int, default=24, help="mixtures of deviators")
         parser.add_argument("--width", type=int, default=48, help="units in each of two layers")
         parser.add_argument("--iterations", type=int, default=20000, help="steps of the optimiser")
-        parser.add_argument("--batch", type=int, default=128, help="paths in a step; multiples of 128 use all lanes")
+        parser.add_argument("--batch", type=int, default=128, help="paths in a step; on a CPU 64 go to a thread")
         parser.add_argument("--learning-rate", type=positive, default=5e-3, help="its largest value")
         parser.add_argument(
             "--work-weight", type=number_at_least(0.0), default=0.0, help="of the error of the work in the loss"

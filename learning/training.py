@@ -205,5 +205,5 @@ class Training(ABC):
         return {
             "iterations": self.iteration, "batch": options.batch, "seed": options.seed,
             "seconds": round(self.seconds, 1), "isotropic": options.isotropic, "device": options.device,
-            "data": data, "also": more,
+            "threads": torch.get_num_threads() if options.device == "cpu" else 1, "data": data, "also": more,
         }  # fmt: skip

@@ -97,6 +97,8 @@ def test_costs_before_the_first_run_are_those_of_the_artefact(tmp_path, artefact
     again = TRAINING | {"begun_with": {"generation": 7.0, "training": 5.0, "iterations": 2}}
     cost = off_line_cost(read_artefact(artefact(tmp_path / "d.npz", training=again)))
     assert (cost.generation, cost.training, cost.iterations) == (107.0, 35.0, 11)
+    cost = off_line_cost(read_artefact(artefact(tmp_path / "e.npz", training=TRAINING | {"threads": 2})))
+    assert cost.training == 60.0
     silent = TRAINING | {"data": {"paths": 1000, "steps": 100}}
     assert off_line_cost(read_artefact(artefact(tmp_path / "c.npz", training=silent))).total is None
     with pytest.raises(LawError, match="lacks training"):

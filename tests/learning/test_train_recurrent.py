@@ -99,7 +99,7 @@ def trained(artefact):
 
 
 def test_derived_kernels_are_torch_s_own_reading_of_the_equations(data):
-    """Stresses and gradients of both, for more paths than a block has lanes."""
+    """Stresses and gradients of both, for more paths than a block has lanes; the same bits on any number of threads."""
     torch.manual_seed(5)
     network, paths = InternalVariableNetwork(NETWORK, texture=True), loaded(data)
     many = paths.chosen(np.arange(200) % len(paths), 12)
@@ -115,6 +115,14 @@ def test_derived_kernels_are_torch_s_own_reading_of_the_equations(data):
     assert (fast - slow).abs().max() < 2e-5 * slow.abs().max()
     for one, other in zip(fast_gradients, slow_gradients, strict=True):
         assert (one - other).norm() < 1e-3 * other.norm()
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 2)
+        shared, shared_gradients = gradients(network.rollout)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(fast, shared)
+    assert all(torch.equal(one, other) for one, other in zip(fast_gradients, shared_gradients, strict=True))
 
 
 def test_the_law_in_the_solver_is_the_network_that_was_trained(artefact, material):
