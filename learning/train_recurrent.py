@@ -24,6 +24,7 @@ from cases.options import OptionError, number_at_least, positive
 from constitutive.artefact import load_artefact
 from constitutive.recurrent import SIZES
 from constitutive.tensor import full
+from learning.growth import begin_with
 from learning.networks import InternalVariableNetwork, norm_squared
 from learning.rollout import Sizes
 from learning.soap import Soap
@@ -151,7 +152,7 @@ class RecurrentTraining(Training):
         parser.add_argument("--isotropic", action="store_true", help="no texture of its own: the isotropic limit")
         parser.add_argument("--also", nargs="+", default=[], metavar="FOLDER", help="more data sets, mixed in")
         parser.add_argument(
-            "--begin-with", metavar="FILE.npz", help="artefact of the same sizes, or less width, to begin with"
+            "--begin-with", metavar="FILE.npz", help="artefact of the same or smaller sizes to begin with"
         )
 
     @classmethod
@@ -237,28 +238,3 @@ def cost_before(path: str | Path) -> dict[str, Any]:
     cost = off_line_cost(artefact)
     spent = {"generation": cost.generation, "training": cost.training, "iterations": cost.iterations}
     return {"command": artefact.header.get("command")} | spent
-
-
-@torch.no_grad()
-def begin_with(network: InternalVariableNetwork, path: str | Path) -> None:
-    """Take an artefact's weights; what it lacks, a texture or units, begins at random. Raises LawError, OptionError.
-
-    Neither the artefact's own units nor the last layer hear new units yet: their answer is the artefact's.
-    """
-    artefact = load_artefact(path, "recurrent")
-    sizes = Sizes(*(int(artefact.entry("sizes", name)) for name in SIZES))
-    if sizes != network.sizes._replace(width=min(sizes.width, network.sizes.width)):
-        raise OptionError(f"{path}: its sizes are {sizes._asdict()}; give the same, or a larger width")
-    width = sizes.width
-    network.second.weight[:width, width:] = 0.0
-    network.last.weight[:, width:] = 0.0
-    places = {"by_flow": "log_by_flow", "by_rate": "log_by_rate"}
-    for name, like in InternalVariableNetwork(sizes).weights().items():
-        stored = artefact.array(name, *like.shape)
-        if name == "mix_bias" and (not network.texture or not stored.any()):
-            continue
-        layer, _, part = name.rpartition("_")
-        target = getattr(network, layer) if layer in ("first", "second", "last") else network
-        values = torch.tensor(np.log(stored) if name in places else stored)
-        learned = getattr(target, part if target is not network else places.get(name, name))
-        learned[tuple(slice(n) for n in values.shape)].copy_(values)

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from cases import material_point  # noqa: E402
 from cases.off_line_cost import off_line_cost  # noqa: E402
-from constitutive.artefact import load_artefact  # noqa: E402
+from constitutive.artefact import load_artefact, read_artefact  # noqa: E402
 from constitutive.drive import drive  # noqa: E402
 from constitutive.material import load_material  # noqa: E402
 from constitutive.tensor import full, symmetric  # noqa: E402
@@ -185,17 +185,22 @@ def test_a_training_begins_with_another_s_weights(data, artefact, tmp_path):
     assert off_line_cost(other).iterations == before["training"]["iterations"] + 1
 
 
-def test_a_wider_network_begins_with_a_narrower_one_s_answer(data, artefact, tmp_path, capsys):
-    options = ["--begin-with", str(artefact), "--learning-rate", "1e-12", "--iterations", "1"]
-    wide = load_artefact(run(data, tmp_path / "wide.npz", *options, "--width", "9"), "recurrent")
-    narrow = load_artefact(artefact, "recurrent")
-    assert wide.header["sizes"] == narrow.header["sizes"] | {"width": 9}
+@pytest.mark.parametrize("larger", [{"width": 9}, {"tensors": 7, "scalars": 4, "channels": 10, "width": 8}])
+def test_a_larger_network_begins_with_a_smaller_one_s_answer(data, artefact, tmp_path, larger, capsys):
+    """The same errors; what is new has weights of its own, and learns."""
+    options = ["--begin-with", str(artefact), *(f"--{name}={size}" for name, size in larger.items())]
+    still = ["--learning-rate", "1e-12", "--iterations", "1"]
+    large, small = read_artefact(run(data, tmp_path / "a.npz", *options, *still)), read_artefact(artefact)
+    assert large.header["sizes"] == small.header["sizes"] | larger
     for key in ("mean", "p95"):
-        assert wide.header["errors"]["test"][key] == pytest.approx(narrow.header["errors"]["test"][key], rel=1e-4)
-    assert np.abs(wide.arrays["second_weight"][5:]).min() > 0.0
+        assert large.header["errors"]["test"][key] == pytest.approx(small.header["errors"]["test"][key], rel=1e-4)
+    assert np.abs(large.arrays["second_weight"][NETWORK.width :]).min() > 0.0
+    moved = read_artefact(run(data, tmp_path / "b.npz", *options, "--iterations", "3"))
+    assert all((moved.arrays[name] != array).any() for name, array in large.arrays.items())
+    assert (moved.arrays["second_weight"][: NETWORK.width, NETWORK.width :] != 0.0).all()
     with pytest.raises(SystemExit):
-        run(data, tmp_path / "narrow.npz", *options, "--width", "4")
-    assert "larger width" in capsys.readouterr().err
+        run(data, tmp_path / "c.npz", *options, *still, "--width", "4")
+    assert "none that is smaller" in capsys.readouterr().err
 
 
 def test_a_diverged_training_goes_back(data, tmp_path, monkeypatch):
