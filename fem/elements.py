@@ -63,7 +63,7 @@ class Elements:
         points = blocks * BLOCK
         self.F = pack(np.tile(np.eye(3).ravel(), (points, 1)))
         self.stress = np.zeros((blocks, 6 * BLOCK))
-        self.state = law.pack_state(law.initial_state(points))
+        self.state = np.tile(law.pack_state(law.initial_state(BLOCK)), (blocks, 1))
         self.pressure = np.zeros((blocks, self.per_block))  # of bulk viscosity
         self.force = np.zeros((len(self.topology.block_nodes), 3))  # of each block on its nodes
         self.limit = np.zeros((blocks, self.per_block))  # stable step of each element
@@ -114,11 +114,11 @@ class Elements:
         return values[self.place // self.per_block, self.place % self.per_block]
 
     def _states(self, components: np.ndarray) -> np.ndarray:
-        """States of all elements (m, points, k): some components, and zero elsewhere."""
-        blocks = self.state
+        """States of all elements (m, points, k): some components at least, and zero elsewhere."""
         if self.law.point_major:
-            blocks = pack(self.law.unpack_state(blocks, self.blocks * BLOCK))
-        some = blocks.reshape(self.blocks, self.law.state_size, BLOCK)[:, components].reshape(self.blocks, -1)
+            every = self.state.reshape(self.blocks, self.points, self.per_block, -1)
+            return every[self.place // self.per_block, :, self.place % self.per_block]
+        some = self.state.reshape(self.blocks, self.law.state_size, BLOCK)[:, components].reshape(self.blocks, -1)
         states = np.zeros((self.law.state_size, self.count, self.points))
         states[components] = np.moveaxis(self._points(some), -1, 0)
         return np.moveaxis(states, 0, -1)
@@ -126,7 +126,7 @@ class Elements:
     def point_values(self, components: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """F (m, points, 3, 3), stress (m, points, 6) and state (m, points, k) of all elements.
 
-        Of the state all components, or those that are asked for and zero elsewhere.
+        Of the state all components, or those that are asked for at least and zero elsewhere.
         """
         wanted = np.arange(self.law.state_size) if components is None else components
         F = self._points(self.F).reshape(self.count, self.points, 3, 3)
