@@ -8,6 +8,7 @@ the very same point functions, and differentiates them. Tests hold the two, and 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from threading import Lock
 from types import SimpleNamespace
 from typing import Any
 
@@ -175,17 +176,20 @@ class _Buffers:
 
     def __init__(self) -> None:
         self.free: list[np.ndarray] = []
+        self.lock = Lock()
 
     def take(self, steps: int, rows: int) -> np.ndarray:
         """At least `steps` buffers (rows, LANES)."""
-        for k, buffers in enumerate(self.free):
-            if len(buffers) >= steps and buffers.shape[1] == rows:
-                return self.free.pop(k)
-        self.free.clear()
+        with self.lock:
+            for k, buffers in enumerate(self.free):
+                if len(buffers) >= steps and buffers.shape[1] == rows:
+                    return self.free.pop(k)
+            self.free.clear()
         return np.empty((steps, rows, LANES), np.float32)
 
-    def give(self, buffers: list[np.ndarray]) -> None:
-        self.free += buffers
+    def give(self, buffers: np.ndarray) -> None:
+        with self.lock:
+            self.free.append(buffers)
 
 
 _BUFFERS = _Buffers()
@@ -196,21 +200,10 @@ class _Rollout(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, sizes: Sizes, U: Tensor, dt: Tensor, *parameters: Tensor) -> Tensor:
-        passes = rollout.passes(sizes)
-        arrays = _arrays(parameters)
-        ctx.sizes, ctx.arrays, ctx.buffers, ctx.paths = sizes, arrays, [], dt.shape[1]
-        blocks, rows = _blocks(dt.shape[1]), slice(passes.layout.stress, passes.layout.stress + 6)
-        buffers = [_BUFFERS.take(len(dt), passes.layout.rows) for _ in blocks]
-
-        def run(block: range, buffer: np.ndarray) -> np.ndarray:
-            passes.forward(buffer, _lanes(U, block), _lanes(dt, block), arrays)
-            return buffer[: len(dt), rows, : len(block)]
-
-        stress = torch.from_numpy(np.concatenate(list(_side_by_side(run, blocks, buffers)), axis=2))
-        if any(ctx.needs_input_grad):
-            ctx.buffers = buffers
-        else:
-            _BUFFERS.give(buffers)
+        at, arrays = rollout.passes(sizes).layout, _arrays(parameters)
+        ctx.sizes, ctx.arrays, ctx.paths = sizes, arrays, dt.shape[1]
+        keep = any(ctx.needs_input_grad)
+        stress, ctx.buffers = _forward(sizes, U, dt, arrays, slice(at.stress, at.stress + 6), keep)
         return stress
 
     @staticmethod
@@ -222,23 +215,35 @@ class _Rollout(torch.autograd.Function):
             wanted = np.zeros((len(stress), 6, LANES), np.float32)
             wanted[..., : len(block)] = stress[..., block].numpy()
             passes.backward(buffer, np.empty((passes.layout.rows, LANES), np.float32), wanted, ctx.arrays, gradients)
+            _BUFFERS.give(buffer)
             return gradients
 
         shares = list(_side_by_side(run, _blocks(ctx.paths), ctx.buffers))
-        _BUFFERS.give(ctx.buffers)
         return (None, None, None, *(torch.from_numpy(sum(parts)) for parts in zip(*shares, strict=True)))
 
 
 def _flows_on_cpu(sizes: Sizes, U: Tensor, dt: Tensor, parameters: list[Tensor]) -> Tensor:
     """What `rollout.flows` gives in each step, (m, 23, n), by the derived kernels."""
-    passes, arrays = rollout.passes(sizes), _arrays(parameters)
-    at, flows = passes.layout, np.empty((len(dt), 23, dt.shape[1]), np.float32)
-    buffers = _BUFFERS.take(len(dt), at.rows)
-    for block in _blocks(dt.shape[1]):
+    at = rollout.passes(sizes).layout
+    return _forward(sizes, U, dt, _arrays(parameters), slice(at.new, at.stress + 6), keep=False)[0]
+
+
+def _forward(
+    sizes: Sizes, U: Tensor, dt: Tensor, arrays: tuple[np.ndarray, ...], rows: slice, keep: bool
+) -> tuple[Tensor, list[np.ndarray]]:
+    """Some rows of the buffers of all steps (m, rows, n), and the buffers of each block where they are to be kept."""
+    passes = rollout.passes(sizes)
+
+    def run(block: range) -> tuple[np.ndarray, np.ndarray]:
+        buffers = _BUFFERS.take(len(dt), passes.layout.rows)
         passes.forward(buffers, _lanes(U, block), _lanes(dt, block), arrays)
-        flows[..., block.start : block.stop] = buffers[: len(dt), at.new : at.stress + 6, : len(block)]
-    _BUFFERS.give([buffers])
-    return torch.from_numpy(flows)
+        found = buffers[: len(dt), rows, : len(block)].copy()
+        if not keep:
+            _BUFFERS.give(buffers)
+        return found, buffers
+
+    found, kept = zip(*_side_by_side(run, _blocks(dt.shape[1])), strict=True)
+    return torch.from_numpy(np.concatenate(found, axis=2)), list(kept) if keep else []
 
 
 @cache
