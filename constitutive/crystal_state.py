@@ -97,6 +97,14 @@ def mean_metric(law: Law, state: np.ndarray) -> np.ndarray:
     return symmetric(np.einsum("g,ngik,ngjk->nij", grain_weights(law), P, P, optimize=True))
 
 
+def grain_deviators(law: Law, F: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """Deviatoric Cauchy stress of each grain, G J^(-5/3) dev(A A^T) with A = F P, shape (n, grains, 6), Pa."""
+    A = F[:, None] @ split_state(state, *sizes(law))[0]
+    B = symmetric(A @ np.swapaxes(A, -1, -2))
+    B[..., :3] -= B[..., :3].mean(axis=-1, keepdims=True)
+    return law.shear_modulus * np.cbrt(np.linalg.det(F))[:, None, None] ** -5 * B
+
+
 def orientations(law: Law, F: np.ndarray, state: np.ndarray) -> np.ndarray:
     """Orientations (n, grains, 3, 3) of the deformed grains: the rotation of A R = F P, by polar decomposition."""
     P = split_state(state, *sizes(law))[0]
