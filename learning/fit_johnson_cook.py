@@ -10,18 +10,17 @@ heat (Taylor-Quinney factor 0). Johnson-Cook has one strength for tension, compr
 tension-compression asymmetry, from its twins, and its hardening by stages stay in the residual.
 """
 
-import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import least_squares
 
+from cases.options import OptionError, command_parser, count, user_errors
 from constitutive.drive import drive
-from constitutive.law import LawError
 from constitutive.material import Material, load_material
 from constitutive.tensor import von_mises
 
+EXAMPLE = "python -m learning.fit_johnson_cook --material magnesium_liu2022 --output fit.toml"
 RATES = (1e4, 3e4, 1e5, 3e5, 1e6)  # 1/s
 REFERENCE_RATE = 1e4  # 1/s, the lowest of the fit: below it Johnson-Cook's strength does not change
 STRAIN = 0.5  # equivalent strain at the end
@@ -120,22 +119,18 @@ def material_text(source: Material, constants: np.ndarray, grains: int, table: l
     return "\n".join(lines) + "\n"
 
 
+@user_errors
 def main(arguments: list[str] | None = None) -> None:
-    """Run the fit from the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m learning.fit_johnson_cook",
-        description=__doc__,
-        epilog="example:\n  python -m learning.fit_johnson_cook --material magnesium_liu2022 --output fit.toml",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--material", default="magnesium_liu2022", help="crystals (default: %(default)s)")
-    parser.add_argument("--grains", type=int, default=512, help="random orientations (default: %(default)s)")
-    parser.add_argument("--output", type=Path, required=True, help="material file to write")
+    """Fit, write the material file, and print constants and residuals."""
+    parser = command_parser("fit_johnson_cook", __doc__, EXAMPLE, package="learning")
+    parser.add_argument("--material", default="magnesium_liu2022", help="crystals")
+    parser.add_argument("--grains", type=count, default=512, help="random orientations")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE.toml", help="material file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     options = parser.parse_args(arguments)
-    try:
-        source = load_material(options.material, "taylor", {"grains": options.grains})
-    except LawError as error:
-        sys.exit(str(error))
+    if options.output.exists() and not options.overwrite:
+        raise OptionError(f"{options.output} exists: name another --output, or add --overwrite to replace it")
+    source = load_material(options.material, "taylor", {"grains": options.grains})
     stress = {rate: strength(source.law, rate) for rate in RATES}
     constants = fit(stress, source.law.shear_modulus)
     command = f"python -m learning.fit_johnson_cook --material {options.material} --grains {options.grains}"

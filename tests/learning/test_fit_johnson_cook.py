@@ -40,5 +40,20 @@ def test_command(tmp_path, capsys):
     main(["--grains", "8", "--output", str(tmp_path / "fit.toml")])
     assert "all:" in capsys.readouterr().out
     assert load_material(tmp_path / "fit.toml").law.name == "johnson_cook"
-    with pytest.raises(SystemExit, match="copper"):
-        main(["--material", "coper", "--output", str(tmp_path / "no.toml")])
+
+
+@pytest.mark.parametrize(
+    "words, reason",
+    [
+        (["--material", "coper"], "copper"),
+        (["--grains", "0"], "--grains"),
+        (["--output", "there.toml"], "exists"),
+    ],
+)
+def test_refusals(words, reason, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.toml").write_text("mine")
+    with pytest.raises(SystemExit):
+        main(["--output", "new.toml", *words])
+    assert reason in capsys.readouterr().err
+    assert (tmp_path / "there.toml").read_text() == "mine" and not (tmp_path / "new.toml").exists()
