@@ -36,6 +36,7 @@ from constitutive.tensor import adjugate
 DONE, STUCK = 0, 3
 DAMPING = 2.0 / 13.0  # of the cited method
 MAX_STAGES, MAX_SUBSTEPS, MAX_PLAN = 100, 10000, 64
+LONGEST = (MAX_STAGES * MAX_STAGES - 1) / 1.54  # h rho of the longest substep that so many stages are stable for
 MARGIN = 1.2  # on rho, which grows within a substep
 SAFETY, SHRINK, GROW = 0.8, 0.1, 5.0
 SMALLEST_STRAIN = 1e-5  # elastic strain below which errors are not taken relative to it
@@ -67,6 +68,12 @@ def make_work(n_slip: int, n_twin: int):
     y, ya, yb, f0, f = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     stages, plan = np.empty((MAX_STAGES + 1, 5)), np.empty((MAX_PLAN, 2))
     return Work(y, ya, yb, f0, f, stages, np.empty(6 * _L), plan, make_scratch(n_slip, n_twin))
+
+
+@njit
+def stage_count(h_rho):
+    """Stages that a substep h needs to be stable; where h is the longest, rounding must not ask for one more."""
+    return min(max(2, 1 + int(np.sqrt(1.0 + 1.54 * h_rho))), MAX_STAGES)
 
 
 @njit
@@ -266,11 +273,11 @@ def step(lanes, crystal, tolerance, C_old, C_new, dt, trial, work):
     limited = rates(lanes, crystal, C_old, y, 1.0 / h, y, f0, scratch)
     rho = MARGIN * stiffness(lanes, crystal, f0, scratch)
     for _ in range(MAX_SUBSTEPS):
-        h_stable = (MAX_STAGES * MAX_STAGES - 1) / (1.54 * rho + 1e-300)
+        h_stable = LONGEST / (rho + 1e-300)
         if h > h_stable:
             trial = h = h_stable
             rates(lanes, crystal, _at_time(C_old, C_new, t / dt, C), y, 1.0 / h, y, f0, scratch)
-        s = max(2, 1 + int(np.sqrt(1.0 + 1.54 * h * rho)))
+        s = stage_count(h * rho)
         ya, yb, fast = _substep(lanes, crystal, C_old, C_new, t, h, dt, s, y, ya, yb, f0, f, stages, C, scratch)
         limited |= fast
         error = _error(lanes, h, first_twin, last, y, ya, f0, f, scratch.w) / tolerance

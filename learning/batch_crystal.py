@@ -9,8 +9,6 @@ The pixels of a path share their substeps, whose length is set by the worst LANE
 by side, each with its own length and all with the stages of the one that needs most.
 """
 
-import math
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,6 +16,7 @@ from torch import Tensor
 from constitutive.crystal_rates import FIRST_SLIP, LANES, SLIP_ROW, TWIN_ROW, Crystal
 from constitutive.crystal_step import (
     GROW,
+    LONGEST,
     MARGIN,
     MAX_STAGES,
     MAX_SUBSTEPS,
@@ -27,6 +26,7 @@ from constitutive.crystal_step import (
     SMALLEST_TWIN,
     TWIN_WEIGHT,
     stage_coefficients,
+    stage_count,
 )
 from constitutive.tensor import full, symmetric
 
@@ -230,10 +230,10 @@ def advance(
     start = crystal.rates(C_old, y, _per(h), y)
     f0, rho = start.f, MARGIN * start.stiffness()
     for _ in range(MAX_SUBSTEPS):
-        stable = (MAX_STAGES * MAX_STAGES - 1) / (1.54 * rho + 1e-300)
+        stable = LONGEST / (rho + 1e-300)
         trial = torch.where(going & (h > stable), stable, trial)
         h = torch.where(going, torch.minimum(h, stable), 0.0)
-        s = max(2, 1 + int(math.sqrt(1.0 + 1.54 * float((h * rho).max()))))
+        s = stage_count(float((h * rho).max()))
         f0 = _starting_rates(crystal, C_old, C_new, t, h, dt, y, f0)
         y1, end = substep(crystal, C_old, C_new, t, h, dt, s, y, f0)
         error = error_of(h, y, y1, f0, end) / tolerance

@@ -13,6 +13,7 @@ from constitutive.crystal_state import (
     split_state,
     twin_orientations,
 )
+from constitutive.crystal_step import LONGEST, MAX_STAGES, stage_count
 from constitutive.drive import drive
 from constitutive.law import INVERTED, LawError
 from constitutive.material import load_material
@@ -137,6 +138,15 @@ def test_accuracy_of_the_integration(rate):
     got, exact = run(law, F).stress, run(accurate, finer(F, 20), DT / 20).stress[::20]
     error = np.linalg.norm(got - exact, axis=(0, 2)) / np.linalg.norm(exact, axis=(0, 2))
     assert error.max() < 0.005
+
+
+def test_slow_loading_has_no_more_stages_than_there_is_room_for():
+    """Steps of seconds are cut into the longest stable substeps: rounding must not ask for a stage more (it did)."""
+    rho = np.random.default_rng(0).uniform(1e6, 1e10, 1000)
+    assert max(stage_count(LONGEST / x * x) for x in rho) == MAX_STAGES
+    law, F = magnesium(grains=32).law, stretch(np.linspace(0, 0.01, 11)[:, None, None, None] * OBLIQUE)
+    slow, slower = (run(law, F, dt).stress[-1] for dt in (0.01, 1.0))
+    assert np.linalg.norm(slow - slower) < 0.02 * np.linalg.norm(slow)  # all but rate-independent by then
 
 
 def test_step_size_invariance():
