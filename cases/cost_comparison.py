@@ -24,7 +24,7 @@ from cases.comparison import compare, read_run
 from cases.cost_measurement import Measurement, Plan, measure
 from cases.cost_report import environment, has_errors, law_numbers, markdown, plot, relate, scaled
 from cases.off_line_cost import OffLineCost, off_line_cost
-from cases.options import OptionError, command_parser, count, named_material, one_line, positive, user_errors
+from cases.options import OptionError, command_parser, count, named_material, new_file, one_line, positive, user_errors
 from cases.registry import CASES
 from cases.validation import shown_name
 from constitutive.artefact import read_artefact
@@ -158,11 +158,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     options = parser().parse_args(arguments)
     options.threads = min(options.threads, MOST_THREADS)
     folder = Path(options.output)
-    tables, numbers, picture = files = [folder / name for name in FILES]
-    taken = next((file for file in files if file.exists()), None)
-    if taken and not options.overwrite:
-        raise OptionError(f"{taken} exists: name another --output, or add --overwrite to replace it")
     folder.mkdir(parents=True, exist_ok=True)
+    tables, numbers, picture = (new_file(folder / name, options.overwrite) for name in FILES)
     report = compare_costs(options, shlex.join(["python", "-m", "cases.cost_comparison", *arguments]))
     text = markdown(report)
     tables.write_text(text)

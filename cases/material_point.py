@@ -25,6 +25,7 @@ from cases.options import (
     chosen_material,
     command_parser,
     finite,
+    new_file,
     positive,
     user_errors,
 )
@@ -184,14 +185,10 @@ def draw(path: Path, history: History, title: str) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the case from the command line."""
     options = parser().parse_args(arguments)
-    output = Path(options.output)
-    for target in (output, *([Path(options.picture)] if options.picture else [])):
-        if target.exists() and not options.overwrite:
-            raise OptionError(f"{target} exists: name another file, or add --overwrite to replace it")
-        if not target.parent.is_dir():
-            raise OptionError(f"{target.parent} is not a folder: make it, or name another place for {target.name}")
-    if options.picture and Path(options.picture).suffix != ".png":
-        raise OptionError(f"--picture {options.picture}: the name must end in .png")
+    output = new_file(options.output, options.overwrite)
+    picture = new_file(options.picture, options.overwrite) if options.picture else None
+    if picture and picture.suffix != ".png":
+        raise OptionError(f"--picture {picture}: the name must end in .png")
     if options.pictures and Path(options.pictures).exists() and not options.overwrite:
         raise OptionError(f"{options.pictures} exists: name another folder, or add --overwrite to replace pictures")
     material = chosen_material(options)
@@ -203,8 +200,8 @@ def main(arguments: list[str] | None = None) -> None:
     history = drive(material.law, times, F[:, None], record_steps=range(len(times)))
     fields = {k: v for k, v in material.law.output_fields(F, history.record[:, 0]).items() if v.ndim == 1}
     write(output, history, fields)
-    if options.picture:
-        draw(Path(options.picture), history, f"{material.name}, {material.law.name}, {options.path}")
+    if picture:
+        draw(picture, history, f"{material.name}, {material.law.name}, {options.path}")
     if options.pictures:
         crystal_plots.draw_all(Path(options.pictures), material, history)
     if not options.quiet:

@@ -9,6 +9,7 @@ import functools
 import math
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from constitutive.law import law_names
@@ -106,6 +107,16 @@ def named_material(text: str) -> Material:
     """The material of a word as of `split_name`. Raises OptionError and LawError."""
     law, material, overrides = split_name(text)
     return _material(law, material, overrides, DEFAULT_LAW)
+
+
+def new_file(path: str | Path, overwrite: bool) -> Path:
+    """A file to write. Raises OptionError where something is in its place that is not to be replaced, or no folder."""
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise OptionError(f"{path} exists: name another file, or add --overwrite to replace it")
+    if not path.parent.is_dir():
+        raise OptionError(f"{path.parent} is not a folder: make it, or name another place for {path.name}")
+    return path
 
 
 def finite(text: str) -> float:

@@ -25,6 +25,7 @@ from cases.options import (
     command_parser,
     count,
     natural,
+    new_file,
     user_errors,
 )
 from cases.report import percent
@@ -91,10 +92,9 @@ def main(arguments: list[str] | None = None) -> Path:
     parser.add_argument("--paths", type=count, default=200, help="random paths to choose by")
     parser.add_argument("--seed", type=natural, default=7, help="of the paths")
     parser.add_argument("--output", required=True, metavar="FILE.tex", help="texture file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     options = parser.parse_args(arguments)
-    output, material = Path(options.output), chosen_material(options, "taylor")
-    if output.exists():
-        raise OptionError(f"{output} exists: name another file, or remove it")
+    output, material = new_file(options.output, options.overwrite), chosen_material(options, "taylor")
     if material.law.name != "taylor":
         raise OptionError(f"law '{material.law.name}' has no grains to choose from: give --law taylor")
     R, weights = initial_texture(material.law), grain_weights(material.law)

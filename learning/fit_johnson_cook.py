@@ -10,12 +10,10 @@ heat (Taylor-Quinney factor 0). Johnson-Cook has one strength for tension, compr
 tension-compression asymmetry, from its twins, and its hardening by stages stay in the residual.
 """
 
-from pathlib import Path
-
 import numpy as np
 from scipy.optimize import least_squares
 
-from cases.options import OptionError, command_parser, count, user_errors
+from cases.options import command_parser, count, new_file, user_errors
 from constitutive.drive import drive
 from constitutive.material import Material, load_material
 from constitutive.tensor import von_mises
@@ -125,20 +123,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser = command_parser("fit_johnson_cook", __doc__, EXAMPLE, package="learning")
     parser.add_argument("--material", default="magnesium_liu2022", help="crystals")
     parser.add_argument("--grains", type=count, default=512, help="random orientations")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE.toml", help="material file to write")
+    parser.add_argument("--output", required=True, metavar="FILE.toml", help="material file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     options = parser.parse_args(arguments)
-    if options.output.exists() and not options.overwrite:
-        raise OptionError(f"{options.output} exists: name another --output, or add --overwrite to replace it")
+    output = new_file(options.output, options.overwrite)
     source = load_material(options.material, "taylor", {"grains": options.grains})
     stress = {rate: strength(source.law, rate) for rate in RATES}
     constants = fit(stress, source.law.shear_modulus)
     command = f"python -m learning.fit_johnson_cook --material {options.material} --grains {options.grains}"
-    options.output.write_text(material_text(source, constants, options.grains, [], command))
+    output.write_text(material_text(source, constants, options.grains, [], command))
     fitted = load_material(options.output).law
     table = residual_table(stress, {rate: strength(fitted, rate) for rate in RATES})
-    options.output.write_text(material_text(source, constants, options.grains, table, command))
-    print("\n".join(["A, B (MPa), n, C: " + ", ".join(f"{x:.4g}" for x in constants), *table, f"{options.output}"]))
+    output.write_text(material_text(source, constants, options.grains, table, command))
+    print("\n".join(["A, B (MPa), n, C: " + ", ".join(f"{x:.4g}" for x in constants), *table, f"{output}"]))
 
 
 if __name__ == "__main__":

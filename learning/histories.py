@@ -17,7 +17,7 @@ import meshio
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from cases.options import OptionError, command_parser, count, natural, user_errors
+from cases.options import OptionError, command_parser, count, natural, new_file, user_errors
 from cases.run_folder import open_run
 from constitutive.tensor import square_root
 from fem.hex8 import mean_gradient
@@ -69,11 +69,9 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> None:
     """Write the histories."""
     options = parser().parse_args(arguments)
-    path = Path(options.output)
+    path = new_file(options.output, options.overwrite)
     if path.suffix != ".npz":
         raise OptionError(f"--output {path}: the name must end in .npz")
-    if path.exists() and not options.overwrite:
-        raise OptionError(f"{path} exists: name another --output, or add --overwrite to replace it")
     rng = np.random.default_rng(options.seed)
     times: list[np.ndarray] = []
     U: list[np.ndarray] = []

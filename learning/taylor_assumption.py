@@ -11,12 +11,11 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cases.options import command_parser, count, natural, positive, user_errors
+from cases.options import command_parser, count, natural, new_file, positive, user_errors
 from cases.report import percent, table
 from constitutive.drive import drive
 from constitutive.fft_cell import Cell
@@ -104,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--walks", type=natural, default=3, help="random walks beside the monotonic paths")
     made.add_argument("--seed", type=natural, default=1, help="of the walks")
     made.add_argument("--output", metavar="FILE.json", help="write the numbers there")
+    made.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     made.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return made
 
@@ -112,14 +112,15 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Run the command."""
     o = parser().parse_args(arguments)
+    output = new_file(o.output, o.overwrite) if o.output else None
 
     def say(line: str) -> None:
         if not o.quiet:
             print(line, file=sys.stderr, flush=True)
 
     result = judgement(o.points, o.grains, o.strain, o.duration, o.walks, o.steps, o.seed, say)
-    if o.output:
-        Path(o.output).write_text(json.dumps(result, indent=2) + "\n")
+    if output:
+        output.write_text(json.dumps(result, indent=2) + "\n")
     if not o.quiet:
         print("\n".join(report(result)))
     return result

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from cases.options import command_parser, positive, user_errors
+from cases.options import command_parser, count, natural, new_file, positive, user_errors
 from learning.train_pca_net import PcaNetTraining
 from learning.train_recurrent import RecurrentTraining
-from learning.training import Training
+from learning.training import CHECKPOINT, Training
 
 KINDS: dict[str, type[Training]] = {training.kind: training for training in (RecurrentTraining, PcaNetTraining)}
 EXAMPLE = "python -m learning.train --kind recurrent --data train --test test --output recurrent.npz --iterations 20000"
@@ -28,14 +28,15 @@ def parser(kind: str) -> argparse.ArgumentParser:
     p.add_argument("--data", required=True, metavar="FOLDER", help="data set of learning.generate to train on")
     p.add_argument("--test", metavar="FOLDER", help="data set of fresh paths to measure errors on")
     p.add_argument("--output", required=True, metavar="FILE.npz", help="the artefact; its curve and checkpoint beside")
-    p.add_argument("--paths", type=int, metavar="N", help="use the first N paths only (default: all)")
+    p.add_argument("--paths", type=count, metavar="N", help="use the first N paths only (default: all)")
     p.add_argument("--partial", action="store_true", help="take what is there of sets that are still being made")
-    p.add_argument("--seed", type=int, default=0, help="of initial weights and batches")
+    p.add_argument("--seed", type=natural, default=0, help="of initial weights and batches")
     p.add_argument("--device", default="cpu", help="cpu or cuda")
-    p.add_argument("--threads", type=int, default=1, help="threads on a CPU")
-    p.add_argument("--every", type=int, default=500, help="iterations from one test and checkpoint to the next")
+    p.add_argument("--threads", type=count, default=1, help="threads on a CPU")
+    p.add_argument("--every", type=count, default=500, help="iterations from one test and checkpoint to the next")
     p.add_argument("--minutes", type=positive, help="stop after this long; --resume goes on")
     p.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+    p.add_argument("--overwrite", action="store_true", help="replace the artefact and its checkpoint, begin anew")
     p.add_argument("--quiet", action="store_true", help="print nothing but errors")
     KINDS[kind].add_options(p)
     return p
@@ -56,6 +57,8 @@ def main(arguments: list[str] | None = None) -> Path:
     kind = chosen_kind(given)
     options = parser(kind).parse_args(given)
     options.arguments = given
+    for file in (options.output, Path(options.output).with_suffix(CHECKPOINT)):
+        new_file(file, options.overwrite or options.resume)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     training = KINDS[kind].begin(options)

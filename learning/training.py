@@ -23,6 +23,7 @@ from constitutive.artefact import save_artefact
 from learning import dataset
 from learning.loss_curve import write_curve
 
+CHECKPOINT = ".checkpoint.pt"  # beside the artefact
 CLIP = 1.0  # bound on the norm of a gradient
 DIVERGED = 1.5  # a training whose loss grows by so much from one note to the next goes back to the one before
 
@@ -60,7 +61,7 @@ class Training(ABC):
         self.rng = np.random.default_rng(options.seed)
         self.iteration, self.seconds, self.smooth, self.caution = 0, 0.0, float("nan"), 1.0
         self.curve: list[dict[str, float]] = []
-        self.checkpoint = Path(options.output).with_suffix(".checkpoint.pt")
+        self.checkpoint = Path(options.output).with_suffix(CHECKPOINT)
 
     @staticmethod
     @abstractmethod

@@ -68,6 +68,18 @@ def material(artefact):
     return file
 
 
+def test_a_trained_law_is_not_replaced_unasked(data, artefact, tmp_path, capsys):
+    law, checkpoint = artefact.read_bytes(), artefact.with_suffix(".checkpoint.pt")
+    begun = tmp_path / "begun.npz"
+    begun.with_suffix(".checkpoint.pt").write_bytes(checkpoint.read_bytes())  # a training that was killed
+    for output, reason in ((artefact, "exists"), (begun, "exists"), (tmp_path / "no" / "law.npz", "not a folder")):
+        with pytest.raises(SystemExit):
+            run(data, output, "--iterations", "4")
+        assert reason in capsys.readouterr().err
+    assert artefact.read_bytes() == law and not begun.exists()
+    assert run(data, begun, "--iterations", "4", "--overwrite").exists()
+
+
 def test_the_artefact_says_what_it_is(data, artefact):
     header = load_artefact(artefact, "recurrent").header
     assert header["sizes"] == NETWORK._asdict()
