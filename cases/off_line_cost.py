@@ -5,7 +5,7 @@
 counts runs of one kind: each saves the difference of a run's processor time with the concurrent and the learned law.
 Generation is in processor seconds of the machine that made the data. Training is in seconds of its device: on a CPU
 times the threads that it had, seconds of a GPU are added as they are. What an artefact that the training began
-with had cost is counted too.
+with had cost is counted too, and sets that it learned from before it was resumed with others.
 """
 
 import math
@@ -39,22 +39,28 @@ class OffLineCost:
 
 def off_line_cost(artefact: Artefact) -> OffLineCost:
     """The costs that an artefact's header records. Raises LawError where it lacks them."""
+    training: Mapping[str, Any] = artefact.entry("training")
     data: Mapping[str, Any] = artefact.entry("training", "data")
-    spent = data.get("throughput", {}).get("processor_seconds")
+    spent = _seconds(data)
     machines = sorted({session.get("machine", "not stated") for session in data.get("sessions", [])})
     used = artefact.entry("training", "paths") / artefact.entry("training", "data", "paths")
-    threads = artefact.entry("training").get("threads", 1)
-    before = artefact.entry("training").get("begun_with", {"generation": 0.0, "training": 0.0, "iterations": 0})
+    before = training.get("begun_with", {"generation": 0.0, "training": 0.0, "iterations": 0})
     unknown = spent is None or before["generation"] is None
+    earlier = sum(_seconds(one) or 0.0 for one in training.get("earlier", []))
     return OffLineCost(
-        generation=None if unknown else before["generation"] + used * spent,
-        training=before["training"] + threads * artefact.entry("training", "seconds"),
+        generation=None if unknown else before["generation"] + used * spent + earlier,
+        training=before["training"] + training.get("threads", 1) * artefact.entry("training", "seconds"),
         device=artefact.entry("training", "device"),
         paths=artefact.entry("training", "paths"),
         steps=artefact.entry("training", "data", "steps"),
         iterations=before["iterations"] + artefact.entry("training", "iterations"),
         machine="; ".join(machines) or "not stated",
     )
+
+
+def _seconds(data: Mapping[str, Any]) -> float | None:
+    """Processor time, s, that a data set took, as its manifest tells."""
+    return data.get("throughput", {}).get("processor_seconds")
 
 
 def break_even(off_line: float, concurrent: float, learned: float) -> int | None:

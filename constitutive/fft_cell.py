@@ -30,6 +30,8 @@ from constitutive.law import INVERTED, LawError
 from constitutive.periodic_grid import PeriodicGrid
 from constitutive.taylor import REASONS, crystal_tables, grains_of, isochoric_metric
 from constitutive.tensor import (
+    LARGEST_J,
+    SMALLEST_J,
     adjugate,
     determinant,
     full,
@@ -45,7 +47,6 @@ DIMENSIONS = {"fft2d": 2, "fft3d": 3}
 MAX_BISECTIONS = 6
 UNSTABLE = 1e3  # components of F_in^-1 that only a diverging integration reaches
 NUDGE = 1e-6  # of a displacement gradient, for differences
-SMALLEST_J, LARGEST_J = 0.1, 10.0  # range of isochoric_factor
 BEYOND = "a pixel is compressed or stretched beyond all bounds"
 
 

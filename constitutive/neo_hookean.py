@@ -11,7 +11,7 @@ import numpy as np
 from constitutive import elastic
 from constitutive.jit import inline
 from constitutive.law import INVERTED, OK, Law, LawDefinition, block_of_points
-from constitutive.tensor import determinant, isochoric_factor, push_forward
+from constitutive.tensor import LARGEST_J, SMALLEST_J, determinant, isochoric_factor, push_forward
 
 _UNIT = (1.0, 1.0, 1.0, 0.0, 0.0, 0.0)
 
@@ -31,7 +31,7 @@ def update(params, F_old, F_new, dt, stress, state):
     factor = isochoric_factor(J)
     B = push_forward(F_new, _UNIT)
     b = (factor * B[0], factor * B[1], factor * B[2], factor * B[3], factor * B[4], factor * B[5])
-    return cauchy_stress(params[0], params[1], J, b), state, OK if J > 0.0 else INVERTED
+    return cauchy_stress(params[0], params[1], J, b), state, OK if SMALLEST_J < J < LARGEST_J else INVERTED
 
 
 def energy(G: float, K: float, F: np.ndarray, b: np.ndarray) -> np.ndarray:

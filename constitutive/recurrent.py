@@ -95,7 +95,7 @@ from constitutive.recurrent_equations import (
     scaled,
     transpose,
 )
-from constitutive.tensor import determinant, isochoric_factor, norm_squared, push_forward
+from constitutive.tensor import LARGEST_J, SMALLEST_J, determinant, isochoric_factor, norm_squared, push_forward
 
 PER_FLOW = 0.5 * math.sqrt(2.0 / 3.0)  # equivalent plastic strain per |z|
 HEADER = 10  # G, lambda_e, tensors, scalars, channels, width, reciprocals of the three bounds of the envelope, longest
@@ -312,7 +312,7 @@ def _respond(params, F_new, stress, state, status):
         shape = math.sqrt(max(norm_squared(M) / (m * m) - 3.0, 0.0))
         beyond = max(max(elastic * per_e, shape * per_shape), state[STRAIN * BLOCK + p] * per_p) - 1.0
         state[OUTSIDE * BLOCK + p] = max(state[OUTSIDE * BLOCK + p], beyond)
-        status[p] = OK if J > 0.0 and elastic < np.inf else INVERTED
+        status[p] = OK if SMALLEST_J < J < LARGEST_J and elastic < np.inf else INVERTED
         worst = max(worst, status[p])
     return worst
 

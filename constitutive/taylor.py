@@ -42,7 +42,16 @@ from constitutive.law import (
     compile_block,
     load_tensor,
 )
-from constitutive.tensor import COLUMN, ROW, determinant, isochoric_factor, push_forward, symmetric
+from constitutive.tensor import (
+    COLUMN,
+    LARGEST_J,
+    ROW,
+    SMALLEST_J,
+    determinant,
+    isochoric_factor,
+    push_forward,
+    symmetric,
+)
 
 HEADER = 6  # G, lambda_e, tolerance, slip systems, twin systems, grains
 TOLERANCE = 0.003  # error of a substep over elastic strain; the stress of magnesium is then good to 0.1 % (tests)
@@ -241,7 +250,7 @@ def update_block(params, F_old, F_new, dt, stress, state, status):
         F = load_tensor(F_new, p)
         J_old = _metric_of_all(load_tensor(F_old, p), C_old)
         J = _metric_of_all(F, C_new)
-        if not (J > 0.0 and J_old > 0.0 and np.isfinite(J)):
+        if not (SMALLEST_J < J < LARGEST_J and SMALLEST_J < J_old < LARGEST_J):
             status[p] = INVERTED
         else:
             status[p] = _advance(crystal, weights, tolerance, C_old, C_new, dt, point, work, Z)

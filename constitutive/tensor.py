@@ -14,6 +14,7 @@ from constitutive.jit import inline
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 ROW = np.array([0, 1, 2, 0, 1, 0])  # row and column of each component of a symmetric 6-vector
 COLUMN = np.array([0, 1, 2, 1, 2, 2])
+SMALLEST_J, LARGEST_J = 0.1, 10.0  # range of isochoric_factor
 
 
 @inline
@@ -84,7 +85,7 @@ def norm_squared(S):
 
 @inline
 def isochoric_factor(J):
-    """J^(-2/3): to round-off for 0.2 < J < 5, to 1e-11 for 0.1 < J < 10.
+    """J^(-2/3): to round-off for 0.2 < J < 5, to 1e-11 for SMALLEST_J < J < LARGEST_J; of no use beyond.
 
     A Pade approximant at J = 1 and two steps of fourth order on y^-3 = J^2; no library call, so loops over points
     vectorise.

@@ -21,7 +21,7 @@ bits of such numbers are noise, which does not shrink. All files are written und
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,8 +124,11 @@ def read_report(folder: Path, number: int, indices: np.ndarray) -> dict[str, Any
         return None
 
 
-def read_shard(folder: Path, number: int, manifest: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Arrays of a shard, every byte checked. Raises DataSetError for a damaged shard or one of another set."""
+def read_shard(folder: Path, number: int, manifest: dict[str, Any], partial: bool = False) -> dict[str, np.ndarray]:
+    """Arrays of a shard, every byte checked. Raises DataSetError for a damaged shard or one of another set.
+
+    With `partial` it may be short: the last one of a set that is being extended.
+    """
     path = shard_path(folder, number)
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -137,8 +140,10 @@ def read_shard(folder: Path, number: int, manifest: dict[str, Any]) -> dict[str,
     indices = shard_indices(number, manifest["paths"], manifest["shard_size"])
     steps = manifest["steps"] + 1
     missing = {"index", "attempt", "time", "U", "stress"} - set(arrays)
+    if partial and not missing and len(arrays["index"]):
+        indices = indices[: len(arrays["index"])]
     if missing or not np.array_equal(arrays["index"], indices):
-        raise DataSetError(f"{path} does not belong to this set: delete it and run the set's command again")
+        raise DataSetError(f"{path} does not hold the paths of this set: run the set's command again")
     for name, values in arrays.items():
         shape = (len(indices),) if name in INTEGERS else (len(indices), steps, 6)[: 3 if name in TENSORS else 2]
         if values.shape != (shape[:2] if name == "time" else shape):
@@ -146,9 +151,8 @@ def read_shard(folder: Path, number: int, manifest: dict[str, Any]) -> dict[str,
     return arrays
 
 
-def _of_part(folder: Path, manifest: dict[str, Any], present: Sequence[int]) -> dict[str, Any]:
-    """What the manifest says of the shards that are there: how many paths, and what they took."""
-    indices = {number: shard_indices(number, manifest["paths"], manifest["shard_size"]) for number in present}
+def _of_part(folder: Path, indices: Mapping[int, np.ndarray]) -> dict[str, Any]:
+    """What a manifest says of the shards that are there, given the paths in each: how many, and what they took."""
     reports = [read_report(folder, number, paths) for number, paths in indices.items()]
     seconds = sum(report["processor_seconds"] for report in reports if report)
     return {"paths": sum(map(len, indices.values())), "throughput": {"processor_seconds": seconds}}
@@ -168,9 +172,10 @@ def load(folder: str | Path, partial: bool = False) -> DataSet:
         missing = [shard_path(folder, number).name for number in numbers if number not in set(present)]
         shown = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
         raise DataSetError(f"{folder} is not complete, run its command again; missing: {shown}")
-    shards = [read_shard(folder, number, manifest) for number in present]
-    if len(present) < len(numbers):
-        manifest |= _of_part(folder, manifest, present)
+    shards = [read_shard(folder, number, manifest, partial) for number in present]
+    indices = {number: shard["index"] for number, shard in zip(present, shards, strict=True)}
+    if sum(map(len, indices.values())) < manifest["paths"]:
+        manifest |= _of_part(folder, indices)
     names = list(shards[0])
     for number, shard in zip(present, shards, strict=True):
         if set(shard) != set(names):

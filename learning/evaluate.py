@@ -20,6 +20,7 @@ import platform
 import shlex
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -33,7 +34,7 @@ from constitutive.law import LawError
 from constitutive.material import Material, load_material
 from learning import checks, evaluation_pictures, evaluation_report, neighbours
 from learning.fresh_paths import PathSet, drawn_set, sampler_of, stored_set
-from learning.judgement import Judged, judge, table_of, training_data, training_duration
+from learning.judgement import Judged, has_learned, judge, table_of, training_data, training_duration
 from learning.strain_paths import SAMPLERS, Sampler
 
 RESULT = "evaluation.json"
@@ -135,8 +136,7 @@ def samplers_of(names: list[str], laws: list[Judged]) -> list[Sampler]:
 def check_freshness(sampler: Sampler, seed: int, laws: list[Judged]) -> None:
     """Raise OptionError where a law has been trained on the very paths that would be drawn."""
     for law in laws:
-        data = training_data(law)
-        if data.get("seed") == seed and "sampler" in data and sampler_of(data["sampler"]) == sampler:
+        if has_learned(law, sampler, seed):
             raise OptionError(f"--seed {seed}: {law.label} was trained on these paths; give another seed")
 
 
@@ -188,14 +188,9 @@ def result_of(
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "seed": options.seed,
         "units": "SI: s, Pa, J/m3; errors relative L2 over time and components, per path",
-        "reference": {
-            "law": reference.law.name,
-            "material": reference.name,
-            **{key: reference.values[key] for key in ("grains", "texture_seed") if key in reference.values},
-            "checks": fine,
-        },
+        "reference": fine_scale(reference.law.name, {**reference.values, "name": reference.name}) | {"checks": fine},
         "duration_of_checks": duration,
-        "sets": [{"name": s.name, "paths": len(s), "source": dict(s.source)} for s in sets],
+        "sets": [set_row(paths, laws) for paths in sets],
         "laws": [
             {
                 "label": law.label,
@@ -208,6 +203,23 @@ def result_of(
             for law in laws
         ],
     }  # fmt: skip
+
+
+def fine_scale(law: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a report says of a fine scale: its law, material and texture."""
+    known = {key: values[key] for key in ("grains", "texture_seed", "texture_file") if values.get(key) is not None}
+    return {"law": law, "material": values.get("name"), **known}
+
+
+def set_row(paths: PathSet, laws: list[Judged]) -> dict[str, Any]:
+    """What is told of a set: where it comes from, who answered it, and which of the laws have learned from it."""
+    source = dict(paths.source)
+    row = {"name": paths.name, "paths": len(paths), "source": source}
+    if "material" in source:
+        values = tomllib.loads(source["material"])
+        row["fine_scale"] = fine_scale(values["law"], values)
+    sampler = sampler_of(source["sampler"])
+    return row | {"learned_by": [law.label for law in laws if has_learned(law, sampler, source["seed"])]}
 
 
 def say(options: argparse.Namespace, what: str, begin: float) -> None:

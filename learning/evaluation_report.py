@@ -43,19 +43,20 @@ CHECKS = (  # column, name in evaluation.json, how it is shown
 
 def markdown(result: Mapping[str, Any]) -> str:
     """evaluation.md."""
-    reference = result["reference"]
-    grains = f", {reference['grains']} grains, texture {reference['texture_seed']}" if "grains" in reference else ""
     lines = [
         "# Learned laws against the fine scale",
         "",
-        f"Fine scale: `{reference['law']}`, {reference['material']}{grains}. {result['created']}.",
+        f"Fine scale: {fine_scale(result['reference'])}. {result['created']}.",
         "",
         f"    {result['command']}",
         "",
         "Errors are relative L2 over time and components jointly, per path, in per cent.",
     ]
     for paths in result["sets"]:
-        lines += ["", f"## Paths: {paths['name']} ({paths['paths']})", "", *errors_table(result, paths["name"])]
+        lines += ["", f"## Paths: {paths['name']} ({paths['paths']})", ""]
+        lines += [f"Answered by {fine_scale(paths['fine_scale'])}.", ""] if "fine_scale" in paths else []
+        lines += [f"Not fresh: learned from by {', '.join(paths['learned_by'])}.", ""] if paths["learned_by"] else []
+        lines += errors_table(result, paths["name"])
         lines += [f"- {reason}" for reason in refusals(result, paths["name"])]
         lines += [
             "",
@@ -70,6 +71,15 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines += ["![checks](checks.png)"] if any(law["checks"] for law in result["laws"]) else []
     lines += ["![learning curve](learning_curve.png)"] if any(law["training"] for law in result["laws"]) else []
     return "\n".join(lines) + "\n"
+
+
+def fine_scale(found: Mapping[str, Any]) -> str:
+    """A fine scale in words."""
+    if "texture_file" in found:
+        texture = f", texture {found['texture_file']}"
+    else:
+        texture = f", {found['grains']} grains, texture {found['texture_seed']}" if "grains" in found else ""
+    return f"`{found['law']}`, {found['material']}{texture}"
 
 
 def errors_table(result: Mapping[str, Any], name: str) -> list[str]:

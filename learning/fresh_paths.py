@@ -19,7 +19,7 @@ from constitutive.tensor import full
 from learning import dataset
 from learning.dataset import shard_count
 from learning.fine_scale import RECORD_BYTES, Task
-from learning.strain_paths import BY_NAME, ImpactSampler, Sampler, path
+from learning.strain_paths import BY_NAME, ImpactSampler, RecordedSampler, Sampler, path
 from learning.workers import Progress, results
 
 SHARDS_PER_WORKER = 4
@@ -61,7 +61,9 @@ def sampler_of(description: Mapping[str, Any]) -> Sampler:
 
 
 def kinds_of(sampler: Sampler, seed: int, index: np.ndarray, attempt: np.ndarray, steps: int) -> np.ndarray:
-    """The kind of each path: its programme's name, or "walk"."""
+    """The kind of each path: its programme's name, or "walk"; "recorded" without a look at the histories."""
+    if isinstance(sampler, RecordedSampler):
+        return np.full(len(index), sampler.name)
     return np.array(
         [path(sampler, seed, int(i), steps, int(k)).kind for i, k in zip(index, attempt, strict=True)], dtype=str
     )

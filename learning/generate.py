@@ -24,6 +24,7 @@ import time
 from collections import Counter
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,12 @@ def chosen_task(options: argparse.Namespace) -> tuple[Task, Material]:
     return task, material
 
 
+def files_of(task: Task) -> list[str]:
+    """The user's files that decide what the paths and the answers are."""
+    files = [getattr(task.sampler, "histories", None), task.values.get("texture_file")]
+    return [str(file) for file in files if file]
+
+
 def new_manifest(task: Task, material: Material) -> dict[str, Any]:
     """The manifest of a set of which nothing is there yet."""
     return {
@@ -241,6 +248,7 @@ def new_manifest(task: Task, material: Material) -> dict[str, Any]:
         "unit_cell": task.unit_cell,
         "points": task.points,
         "device": task.device,
+        "files": {file: sha256(Path(file).read_bytes()).hexdigest() for file in files_of(task)},
         "units": UNITS | {s.name: s.unit for s in material.law.states if s.components == 1},
         "sessions": [],
     }
@@ -248,7 +256,6 @@ def new_manifest(task: Task, material: Material) -> dict[str, Any]:
 
 def open_folder(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     """The manifest to go on with; `wanted` where there are no shards yet. Raises OptionError, DataSetError, OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
     others = [path for path in folder.iterdir() if path.name != MANIFEST and path.suffix != TEMPORARY]
     if not others:
         return wanted
@@ -259,6 +266,9 @@ def open_folder(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     for key in IDENTITY:
         if found.get(key) != wanted[key]:
             raise OptionError(f"{folder} was begun with {_difference(key, found.get(key), wanted[key])}")
+    for file, content in wanted["files"].items():
+        if found.get("files", {}).get(file, content) != content:
+            raise OptionError(f"{folder} was begun with another {file}: its content has changed; name another folder")
     if found["paths"] > wanted["paths"]:
         raise OptionError(f"{folder} was begun with {found['paths']} paths, not {wanted['paths']}; ask for as many")
     return found | {"paths": wanted["paths"], "complete": False}
@@ -352,10 +362,11 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     task, material = chosen_task(options)
     folder = Path(options.output)
-    manifest = open_folder(folder, new_manifest(task, material))
-    manifest["sessions"].append(session(task, options, arguments))
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         with alone_in(folder):
+            manifest = open_folder(folder, new_manifest(task, material))
+            manifest["sessions"].append(session(task, options, arguments))
             manifest = generate(task, manifest, folder, options)
     except KeyboardInterrupt:
         print(f"interrupted: what is in {folder} stays; the same command goes on from there", file=sys.stderr)

@@ -9,6 +9,7 @@ import numpy as np
 from constitutive.material import Material
 from learning.errors import NORMS, growth, path_errors, statistics
 from learning.fresh_paths import Answer, PathSet, answer, sampler_of
+from learning.strain_paths import Sampler
 
 
 @dataclass
@@ -32,6 +33,19 @@ def training_data(law: Judged) -> Mapping[str, Any]:
     """What the artefact's header says of the data it was trained on; empty where it does not."""
     data = law.header.get("training", {}).get("data", {})
     return data if isinstance(data, Mapping) else {}
+
+
+def learned_from(header: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Sampler and seed of each data set that an artefact has learned from, or one that its training began with."""
+    training = header.get("training", {})
+    sets = [training.get("data"), *training.get("also", []), *training.get("earlier", [])]
+    known = [{"sampler": one["sampler"], "seed": one["seed"]} for one in sets if one and "sampler" in one]
+    return known + training.get("begun_with", {}).get("learned_from", [])
+
+
+def has_learned(law: Judged, sampler: Sampler, seed: int) -> bool:
+    """Whether paths of this sampler and seed are among those that a law has learned from."""
+    return any(one["seed"] == seed and sampler_of(one["sampler"]) == sampler for one in learned_from(law.header))
 
 
 def training_duration(law: Judged) -> float | None:

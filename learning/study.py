@@ -26,6 +26,7 @@ from constitutive.drive import drive
 from constitutive.fft_cell import Cell
 from constitutive.material import load_material
 from constitutive.tensor import full
+from fem.output import replace_file
 from learning import dataset, generate, study_paths
 from learning.errors import root_mean_square
 from learning.fine_scale import RESIDUAL
@@ -168,7 +169,7 @@ def taylor(folder: Path, scale: Scale, quiet: bool) -> dict[str, Any]:
     file = folder / "taylor.json"
     if not file.exists():
         found = judgement(scale.voxels, 128, 0.2, 1e-6, scale.walks, 50, 1, lambda s: None if quiet else print(s))
-        file.write_text(json.dumps(found, indent=2) + "\n")
+        replace_file(file, [(json.dumps(found, indent=2) + "\n").encode()])
     return json.loads(file.read_text())
 
 
@@ -235,7 +236,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     if not begun.exists():
         if any(folder.iterdir()):
             raise OptionError(f"{folder} is not empty and not a study: name another folder")
-        begun.write_text(options.scale)
+        replace_file(begun, [options.scale.encode()])
     if begun.read_text() != options.scale:
         raise OptionError(f"{folder} was begun with --scale {begun.read_text()}: name another folder")
     try:

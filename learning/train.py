@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from cases.options import command_parser, count, natural, new_file, positive, user_errors
+from cases.options import OptionError, command_parser, count, natural, new_file, positive, user_errors
 from learning.train_pca_net import PcaNetTraining
 from learning.train_recurrent import RecurrentTraining
 from learning.training import CHECKPOINT, Training
@@ -59,18 +59,23 @@ def main(arguments: list[str] | None = None) -> Path:
     options.arguments = given
     for file in (options.output, Path(options.output).with_suffix(CHECKPOINT)):
         new_file(file, options.overwrite or options.resume)
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        raise OptionError(f"--device {options.device}: torch finds no GPU here (torch.cuda.is_available() is False)")
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     training = KINDS[kind].begin(options)
     if options.resume:
         training.resume()
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {number: signal.signal(number, training.stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         training.run()
-    except KeyboardInterrupt:
-        training.save()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if training.stopped and training.iteration < training.iterations:
+        done = f"{training.iteration} of {training.iterations} iterations"
+        print(f"interrupted after {done}: the same command with --resume goes on", file=sys.stderr)
+        sys.exit(130)
     return training.write_artefact()
 
 

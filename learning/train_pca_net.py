@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cases.options import OptionError, positive
+from cases.options import OptionError, count, positive
 from constitutive.pca_net import COMPLETIONS, PRESSURES, integrals_to_the_end
 from constitutive.tensor import COLUMN, ROW, full, random_rotations
 from learning.reduction import Basis, principal_components
@@ -236,17 +236,17 @@ class PcaNetTraining(Training):
     @staticmethod
     def add_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--isotropic", action="store_true", help="turn paths at random: the isotropic limit")
-        parser.add_argument("--width", type=int, default=128, help="units in a hidden layer")
-        parser.add_argument("--layers", type=int, default=3, help="hidden layers")
-        parser.add_argument("--modes-in", type=int, default=24, help="principal components of each of U - I")
-        parser.add_argument("--modes-out", type=int, default=48, help="principal components of each stress")
-        parser.add_argument("--intervals", type=int, default=200, help="equal intervals in which modes are straight")
+        parser.add_argument("--width", type=count, default=128, help="units in a hidden layer")
+        parser.add_argument("--layers", type=count, default=3, help="hidden layers")
+        parser.add_argument("--modes-in", type=count, default=24, help="principal components of each of U - I")
+        parser.add_argument("--modes-out", type=count, default=48, help="principal components of each stress")
+        parser.add_argument("--intervals", type=count, default=200, help="equal intervals in which modes are straight")
         parser.add_argument("--duration", type=positive, help="T, s (default: the median of the paths)")
         parser.add_argument("--completion", choices=COMPLETIONS, default="linear", help="of a path beyond the present")
         parser.add_argument("--pressure", choices=PRESSURES, default="exact", help="mean stress: K (J - 1), or learned")
         parser.add_argument("--whole", action="store_true", help="whole paths only, as in the paper: not for runs")
-        parser.add_argument("--epochs", type=int, default=300, help="passes through the data")
-        parser.add_argument("--batch", type=int, default=64, help="paths in a step")
+        parser.add_argument("--epochs", type=count, default=300, help="passes through the data")
+        parser.add_argument("--batch", type=count, default=64, help="paths in a step")
         parser.add_argument("--learning-rate", type=positive, default=2e-3, help="its largest value")
         sizes = ", ".join(f"{key} {value}" for key, value in PAPER.items())
         parser.add_argument("--paper", action="store_true", help=f"the authors' sizes for 3D: {sizes}")
@@ -255,9 +255,6 @@ class PcaNetTraining(Training):
     def begin(cls, options: argparse.Namespace) -> "PcaNetTraining":
         if options.paper:
             vars(options).update(PAPER)
-        for name in ("width", "layers", "modes_in", "modes_out", "intervals", "epochs", "batch"):
-            if getattr(options, name) < 1:
-                raise OptionError(f"--{name.replace('_', '-')} {getattr(options, name)} must be at least 1")
         if max(options.modes_in, options.modes_out) > options.intervals + 1:
             raise OptionError(f"--intervals {options.intervals} must be at least the number of modes")
         strain, stress, source = load_paths(options, options.data, options.paths)
@@ -297,6 +294,13 @@ class PcaNetTraining(Training):
 
     def sizes(self) -> dict[str, int]:
         return {name: getattr(self.options, name) for name in ("width", "layers", "modes_in", "modes_out", "intervals")}
+
+    def identity(self) -> dict[str, Any]:
+        o = self.options
+        return {"completion": o.completion, "pressure": o.pressure, "duration": o.duration, "stress": self.scale}
+
+    def manifests(self) -> list[Mapping[str, Any]]:
+        return [self.source.manifest]
 
     def rate(self) -> float:
         progress = self.iteration / self.iterations
@@ -350,7 +354,7 @@ class PcaNetTraining(Training):
             "duration": self.options.duration,
             "completion": self.options.completion,
             "pressure": self.options.pressure,
-            "training": {"paths": len(self.paths), "epochs": self.options.epochs, **self.cost(self.source.manifest)},
+            "training": {"paths": len(self.paths), "epochs": self.options.epochs, **self.cost()},
             "errors": errors,
             "envelope": {
                 "strain": float(np.sqrt((strain**2 * FROBENIUS).sum(-1)).max()),

@@ -20,11 +20,12 @@ import torch
 from torch import Tensor
 
 from cases.off_line_cost import off_line_cost
-from cases.options import OptionError, number_at_least, positive
+from cases.options import OptionError, count, number_at_least, positive
 from constitutive.artefact import load_artefact
 from constitutive.recurrent import SIZES
 from constitutive.tensor import full
 from learning.growth import begin_with
+from learning.judgement import learned_from
 from learning.networks import InternalVariableNetwork, norm_squared
 from learning.rollout import Sizes
 from learning.soap import Soap
@@ -139,12 +140,12 @@ class RecurrentTraining(Training):
 
     @staticmethod
     def add_options(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--tensors", type=int, default=12, help="deviators that the material remembers by")
-        parser.add_argument("--scalars", type=int, default=6, help="scalars that the material remembers by")
-        parser.add_argument("--channels", type=int, default=24, help="mixtures of deviators")
-        parser.add_argument("--width", type=int, default=48, help="units in each of two layers")
-        parser.add_argument("--iterations", type=int, default=20000, help="steps of the optimiser")
-        parser.add_argument("--batch", type=int, default=128, help="paths in a step; on a CPU 64 go to a thread")
+        parser.add_argument("--tensors", type=count, default=12, help="deviators that the material remembers by")
+        parser.add_argument("--scalars", type=count, default=6, help="scalars that the material remembers by")
+        parser.add_argument("--channels", type=count, default=24, help="mixtures of deviators")
+        parser.add_argument("--width", type=count, default=48, help="units in each of two layers")
+        parser.add_argument("--iterations", type=count, default=20000, help="steps of the optimiser")
+        parser.add_argument("--batch", type=count, default=128, help="paths in a step; on a CPU 64 go to a thread")
         parser.add_argument("--learning-rate", type=positive, default=5e-3, help="its largest value")
         parser.add_argument(
             "--work-weight", type=number_at_least(0.0), default=0.0, help="of the error of the work in the loss"
@@ -157,9 +158,6 @@ class RecurrentTraining(Training):
 
     @classmethod
     def begin(cls, options: argparse.Namespace) -> "RecurrentTraining":
-        for name in SIZES:
-            if getattr(options, name) < 1:
-                raise OptionError(f"--{name} {getattr(options, name)} must be at least 1")
         paths, source = load_paths(options, options.data, options.paths)
         for folder in options.also:
             more, other = load_paths(options, folder)
@@ -185,6 +183,12 @@ class RecurrentTraining(Training):
 
     def sizes(self) -> dict[str, int]:
         return self.network.sizes._asdict()
+
+    def identity(self) -> dict[str, Any]:
+        return {"isotropic": self.options.isotropic}
+
+    def manifests(self) -> list[Mapping[str, Any]]:
+        return [self.source["manifest"], *self.source["also"]]
 
     def progress(self) -> float:
         """Part of the training that is done."""
@@ -221,7 +225,7 @@ class RecurrentTraining(Training):
             "training": {
                 "paths": len(paths),
                 "steps": len(paths.dt),
-                **self.cost(manifest, self.source["also"]),
+                **self.cost(),
                 **({"begun_with": cost_before(before)} if before else {}),
             },
             "errors": errors,
@@ -237,4 +241,4 @@ def cost_before(path: str | Path) -> dict[str, Any]:
     artefact = load_artefact(path, "recurrent")
     cost = off_line_cost(artefact)
     spent = {"generation": cost.generation, "training": cost.training, "iterations": cost.iterations}
-    return {"command": artefact.header.get("command")} | spent
+    return {"command": artefact.header.get("command"), **spent, "learned_from": learned_from(artefact.header)}

@@ -1,10 +1,12 @@
 """What the trainings of all laws have in common: the loop, its checkpoint and loss curve, errors, provenance.
 
 A checkpoint beside the artefact holds network, optimiser, random state and loss curve; `resume` goes on from it, also
-after an interruption, to the same weights bit for bit.
+after an interruption, to the same weights bit for bit. It may go on with other data of the same material: the artefact
+then names all sets that were learned from.
 """
 
 import argparse
+import pickle
 import shlex
 import sys
 import time
@@ -25,6 +27,7 @@ from learning.loss_curve import write_curve
 
 CHECKPOINT = ".checkpoint.pt"  # beside the artefact
 CLIP = 1.0  # bound on the norm of a gradient
+MOST_CAUTIOUS = 1e-3  # part of the learning rate at which a training that diverges again and again is given up
 DIVERGED = 1.5  # a training whose loss grows by so much from one note to the next goes back to the one before
 
 
@@ -44,6 +47,11 @@ def summary(errors: np.ndarray) -> dict[str, float]:
     }
 
 
+def distinct(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each of them once, in their order."""
+    return [one for k, one in enumerate(found) if one not in found[:k]]
+
+
 class Training(ABC):
     """A training under way: network, optimiser, random state and loss curve, which a checkpoint keeps.
 
@@ -61,6 +69,8 @@ class Training(ABC):
         self.rng = np.random.default_rng(options.seed)
         self.iteration, self.seconds, self.smooth, self.caution = 0, 0.0, float("nan"), 1.0
         self.curve: list[dict[str, float]] = []
+        self.earlier: list[dict[str, Any]] = []  # data sets that were learned from before the present ones
+        self.stopped = False
         self.checkpoint = Path(options.output).with_suffix(CHECKPOINT)
 
     @staticmethod
@@ -75,7 +85,15 @@ class Training(ABC):
 
     @abstractmethod
     def sizes(self) -> dict[str, int]:
-        """Of the network; a checkpoint fits networks of the same sizes only."""
+        """Of the network."""
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What else a checkpoint must agree in: its network is of no use to another."""
+
+    @abstractmethod
+    def manifests(self) -> list[Mapping[str, Any]]:
+        """Those of the data sets that are learned from; a set that is mixed in more than once is named so often."""
 
     @abstractmethod
     def rate(self) -> float:
@@ -113,6 +131,10 @@ class Training(ABC):
 
     def note(self) -> None:
         """Add a row to the loss curve, write it and a checkpoint; having diverged, go back to the last one."""
+        if not self.curve and not np.isfinite(self.smooth):
+            raise OptionError(
+                "the loss is not finite from the start: give a smaller --learning-rate, or check the data"
+            )
         if self.curve and not self.smooth < DIVERGED * self.curve[-1]["train"]:
             self.retreat()
             return
@@ -137,7 +159,7 @@ class Training(ABC):
         state = {
             "network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(), "curve": self.curve,
             "rng": self.rng.bit_generator.state, "iteration": self.iteration, "seconds": self.seconds,
-            "smooth": self.smooth, "caution": self.caution, "kind": self.kind, "sizes": self.sizes(),
+            "smooth": self.smooth, "caution": self.caution, "identity": self._whole_identity(), "data": self._learned(),
         }  # fmt: skip
         temporary = self.checkpoint.with_suffix(".writing")
         torch.save(state, temporary)
@@ -147,12 +169,16 @@ class Training(ABC):
         """Go on from the checkpoint. Raises OptionError where there is none that fits."""
         if not self.checkpoint.exists():
             raise OptionError(f"{self.checkpoint}: no such checkpoint; leave --resume out to begin")
-        state = torch.load(self.checkpoint, map_location=self.options.device, weights_only=True)
-        found, wanted = ({"kind": kind} | sizes for kind, sizes in ((state["kind"], state["sizes"]),
-                                                                    (self.kind, self.sizes())))  # fmt: skip
+        try:
+            state = torch.load(self.checkpoint, map_location=self.options.device, weights_only=True)
+            found, wanted = state["identity"], self._whole_identity()
+        except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            raise OptionError(f"{self.checkpoint} cannot be read ({type(error).__name__}): begin anew") from None
         if found != wanted:
             there = ", ".join(f"{key} {value}" for key, value in found.items() if wanted.get(key) != value)
-            raise OptionError(f"{self.checkpoint}: another network is there ({there}); give its options")
+            raise OptionError(f"{self.checkpoint}: another network is there ({there}); give its options and data")
+        present = self._learned()
+        self.earlier = [data for data in state["data"] if data not in present]
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.rng.bit_generator.state = state["rng"]
@@ -161,20 +187,27 @@ class Training(ABC):
 
     def retreat(self) -> None:
         """Go back to the checkpoint, and on from there at half the learning rate."""
-        diverged, seconds, caution = self.iteration, self.seconds, self.caution
+        diverged, seconds, caution, earlier = self.iteration, self.seconds, self.caution, self.earlier
+        if caution < MOST_CAUTIOUS:
+            raise OptionError(f"diverges before iteration {diverged} at any rate: give a smaller --learning-rate")
         self.resume()
-        self.seconds, self.caution = seconds, 0.5 * caution
+        self.seconds, self.caution, self.earlier = seconds, 0.5 * caution, earlier
         self.save()
         if not self.options.quiet:
             print(f"diverged before {diverged}: back to {self.iteration} at half the learning rate", flush=True)
 
+    def stop(self, *signalled: Any) -> None:
+        """End after the iteration under way, so that what is saved is whole; a handler of signals."""
+        self.stopped = True
+
     def run(self) -> None:
-        """Train until the wanted number of iterations, or --minutes, is reached."""
+        """Train until the wanted number of iterations or --minutes is reached, or until told to `stop`."""
         options, start, before = self.options, time.perf_counter(), self.seconds
         while self.iteration < self.iterations:
             self.improve()
             self.seconds = before + time.perf_counter() - start
-            late = options.minutes is not None and self.seconds - before > 60.0 * options.minutes
+            spent = options.minutes is not None and self.seconds - before > 60.0 * options.minutes
+            late = spent or self.stopped
             if self.iteration % options.every == 0 or self.iteration == self.iterations or late:
                 self.note()
             if late:
@@ -191,20 +224,29 @@ class Training(ABC):
         }
         return save_artefact(options.output, self.kind, provenance | dict(self.header()), self.arrays())
 
-    def cost(self, manifest: Mapping[str, Any], also: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    def _whole_identity(self) -> dict[str, Any]:
+        return {"kind": self.kind, **self.sizes(), **self.identity()}
+
+    def _learned(self) -> list[dict[str, Any]]:
+        """Manifests, without the material, of all sets that have been learned from, each once."""
+        present = [{k: v for k, v in found.items() if k != "material"} for found in self.manifests()]
+        return distinct([*present, *self.earlier])
+
+    def cost(self) -> dict[str, Any]:
         """What the training took, and the manifest of its data; the first set's has the paths and seconds of all.
 
         A set that is mixed in more than once counts with all its paths, but was made once.
         """
         options = self.options
-        data, *more = ({k: v for k, v in found.items() if k != "material"} for found in (manifest, *also))
+        data, *more = ({k: v for k, v in found.items() if k != "material"} for found in self.manifests())
         if more:
             paths = sum(d["paths"] for d in (data, *more))
-            more = [d for k, d in enumerate(more) if d not in (data, *more[:k])]
+            more = distinct([data, *more])[1:]
             seconds = sum(d["throughput"]["processor_seconds"] for d in (data, *more))
             data |= {"paths": paths, "throughput": {"processor_seconds": seconds}}
         return {
             "iterations": self.iteration, "batch": options.batch, "seed": options.seed,
             "seconds": round(self.seconds, 1), "isotropic": options.isotropic, "device": options.device,
             "threads": torch.get_num_threads() if options.device == "cpu" else 1, "data": data, "also": more,
+            **({"earlier": self.earlier} if self.earlier else {}),
         }  # fmt: skip

@@ -2,6 +2,8 @@
 
 import argparse
 import csv
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -112,18 +114,19 @@ def test_learned_pressure_is_part_of_what_the_network_gives(data, tmp_path):
 
 
 def test_an_interrupted_training_resumes_to_the_same_weights(data, tmp_path, monkeypatch):
-    improve, calls = PcaNetTraining.improve, []
+    options = ("--epochs", "6", "--isotropic")
+    once = load_artefact(run(data, tmp_path / "once.npz", *options), "pca_net")
+    loss, calls = PcaNetTraining.loss, []
 
     def interrupted(self):
         calls.append(1)
         if len(calls) == 6:
-            raise KeyboardInterrupt
-        improve(self)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return loss(self)
 
-    options = ("--epochs", "6", "--isotropic")
-    once = load_artefact(run(data, tmp_path / "once.npz", *options), "pca_net")
-    monkeypatch.setattr(PcaNetTraining, "improve", interrupted)
-    run(data, tmp_path / "law.npz", *options)
+    monkeypatch.setattr(PcaNetTraining, "loss", interrupted)
+    with pytest.raises(SystemExit):
+        run(data, tmp_path / "law.npz", *options)
     monkeypatch.undo()
     twice = load_artefact(run(data, tmp_path / "law.npz", *options, "--resume"), "pca_net")
     assert twice.header["training"]["iterations"] == 12
@@ -220,7 +223,7 @@ def test_the_rod_runs_with_it(artefact, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--layers", "0"], "--layers 0 must be at least 1"),
+        (["--layers", "0"], "--layers: 0 is not a number of at least 1"),
         (["--modes-in", "30"], "must be at least the number of modes"),
         (["--resume"], "no such checkpoint"),
         (["--data", "nowhere"], "nowhere"),
@@ -233,8 +236,17 @@ def test_wrong_options_end_in_one_line(data, tmp_path, capsys, options, message)
     assert message in capsys.readouterr().err
 
 
-def test_a_checkpoint_of_another_network_is_refused(data, tmp_path, capsys):
-    run(data, tmp_path / "law.npz", "--epochs", "1")
+@pytest.mark.parametrize(
+    ("options", "there"),
+    [
+        (["--width", "12"], "width 8"),
+        (["--completion", "constant"], "completion linear"),
+        (["--pressure", "learned"], "pressure exact, stress"),
+        (["--duration", "2e-6"], "duration 1e-06"),
+    ],
+)
+def test_a_checkpoint_of_another_network_is_refused(data, tmp_path, capsys, options, there):
+    run(data, tmp_path / "law.npz", "--epochs", "1", "--completion", "linear")
     with pytest.raises(SystemExit):
-        run(data, tmp_path / "law.npz", "--epochs", "1", "--resume", "--width", "12")
-    assert "another network is there (width 8)" in capsys.readouterr().err
+        run(data, tmp_path / "law.npz", "--epochs", "1", "--resume", *options)
+    assert f"another network is there ({there}" in capsys.readouterr().err

@@ -2,6 +2,8 @@
 
 import argparse
 import csv
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from constitutive.drive import drive  # noqa: E402
 from constitutive.material import load_material  # noqa: E402
 from constitutive.tensor import full, symmetric  # noqa: E402
 from learning import dataset, generate, train  # noqa: E402
+from learning.judgement import learned_from  # noqa: E402
 from learning.networks import InternalVariableNetwork, norm_squared  # noqa: E402
 from learning.rollout import Sizes  # noqa: E402
 from learning.train_recurrent import (  # noqa: E402
@@ -229,22 +232,65 @@ def test_a_diverged_training_goes_back(data, tmp_path, monkeypatch):
     assert load_artefact(artefact, "recurrent").header["errors"]["test"]["mean"] < 100.0
 
 
-def test_an_interrupted_training_resumes_to_the_same_weights(data, artefact, tmp_path, monkeypatch):
-    improve, calls = RecurrentTraining.improve, []
+def interrupt(monkeypatch, training, iteration, number=signal.SIGTERM):
+    """Let a signal come in the middle of an iteration, after its random numbers were drawn."""
+    loss, calls = training.loss, []
 
     def interrupted(self):
+        found = loss(self)
         calls.append(1)
-        if len(calls) == 6:
-            raise KeyboardInterrupt
-        improve(self)
+        if len(calls) == iteration:
+            os.kill(os.getpid(), number)
+        return found
 
-    monkeypatch.setattr(RecurrentTraining, "improve", interrupted)
-    run(data, tmp_path / "law.npz", "--iterations", "12")
+    monkeypatch.setattr(training, "loss", interrupted)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_training_resumes_to_the_same_weights(data, artefact, tmp_path, monkeypatch, capsys, number):
+    interrupt(monkeypatch, RecurrentTraining, 6, number)
+    with pytest.raises(SystemExit) as stopped:
+        run(data, tmp_path / "law.npz", "--iterations", "12")
+    assert stopped.value.code == 130 and "6 of 12 iterations" in capsys.readouterr().err
+    assert not (tmp_path / "law.npz").exists()
     monkeypatch.undo()
     run(data, tmp_path / "law.npz", "--iterations", "12", "--resume")
     once, twice = load_artefact(artefact, "recurrent"), load_artefact(tmp_path / "law.npz", "recurrent")
     assert twice.header["training"]["iterations"] == 12
     assert all(np.array_equal(once.arrays[name], twice.arrays[name]) for name in once.arrays)
+
+
+def test_a_resumed_training_names_all_that_it_learned_from(data, tmp_path):
+    other = tmp_path / "other"
+    generate.main(
+        ["--law", "taylor", "--material", "magnesium_liu2022", "--set", "grains=3", "--paths", "4", "--steps", "24",
+         "--strain", "0.1", "--seed", "9", "--workers", "1", "--output", str(other), "--quiet"]
+    )  # fmt: skip
+    for folder, iterations in ((data, "4"), (other, "8"), (other, "12")):
+        law = run(folder, tmp_path / "law.npz", "--iterations", iterations, *(["--resume"] if folder is other else []))
+    training = load_artefact(law, "recurrent").header["training"]
+    assert training["data"]["seed"] == 9 and [one["seed"] for one in training["earlier"]] == [1]
+    begun = run(other, tmp_path / "next.npz", "--iterations", "4", "--begin-with", str(law))
+    assert [one["seed"] for one in learned_from(load_artefact(begun, "recurrent").header)] == [9, 9, 1]
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused(data, artefact, tmp_path, capsys):
+    checkpoint = artefact.with_suffix(".checkpoint.pt").read_bytes()
+    (tmp_path / "law.checkpoint.pt").write_bytes(checkpoint)
+    with pytest.raises(SystemExit):
+        run(data, tmp_path / "law.npz", "--iterations", "12", "--resume", "--isotropic")
+    assert "another network is there (isotropic False)" in capsys.readouterr().err
+    (tmp_path / "law.checkpoint.pt").write_bytes(checkpoint[:1000])
+    with pytest.raises(SystemExit):
+        run(data, tmp_path / "law.npz", "--iterations", "12", "--resume")
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(RecurrentTraining, "loss", lambda self: torch.tensor(np.nan, requires_grad=True))
+    with pytest.raises(SystemExit):
+        run(data, tmp_path / "law.npz", "--iterations", "12")
+    assert "not finite from the start" in capsys.readouterr().err
 
 
 def test_a_command_runs_the_trained_law(material, tmp_path):
@@ -313,7 +359,11 @@ def test_batches_are_cut_early_in_training_only(data):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--tensors", "0"], "--tensors 0 must be at least 1"),
+        (["--tensors", "0"], "--tensors: 0 is not a number of at least 1"),
+        (["--batch", "0"], "--batch: 0"),
+        (["--paths", "-5"], "--paths: -5"),
+        (["--every", "0"], "--every: 0"),
+        (["--device", "cuda:7"], "no GPU"),
         (["--resume"], "no such checkpoint"),
         (["--data", "nowhere"], "nowhere"),
     ],
