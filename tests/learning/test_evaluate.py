@@ -117,13 +117,19 @@ def test_training_paths_are_not_fresh(tmp_path, capsys, small_recurrent):
     header, arrays = small_recurrent(
         material=material.to_toml(),
         elastic={key: material.values[key] for key in ("shear_modulus", "lambda_e", "density")},
-        training={"paths": 100, "data": {"seed": 7, "sampler": {"name": "impact", "strain": 0.4}}},
+        training={
+            "paths": 100,
+            "data": {"seed": 7, "sampler": {"name": "impact", "strain": 0.4}},
+            "also": [{"seed": 9, "sampler": {"name": "impact", "strain": 0.4}}],
+            "begun_with": {"learned_from": [{"seed": 11, "sampler": {"name": "impact", "strain": 0.4}}]},
+        },
         errors={"test": {"mean": 0.5}},
     )
     artefact = str(save_artefact(tmp_path / "law.npz", "recurrent", header, arrays))
-    with pytest.raises(SystemExit):
-        run(tmp_path / "a", artefact, "--seed", "7", "--samplers", "impact")
-    assert "trained on these paths" in capsys.readouterr().err
+    for seed in ("7", "9", "11"):
+        with pytest.raises(SystemExit):
+            run(tmp_path / "a", artefact, "--seed", seed, "--samplers", "impact")
+        assert "trained on these paths" in capsys.readouterr().err
     result = run(tmp_path / "a", artefact, "--seed", "8", "--samplers", "impact", "--no-checks")
     assert result["reference"]["law"] == "taylor" and result["reference"]["grains"] == 2
     assert result["sets"][0]["source"]["sampler"]["strain"] == 0.4
@@ -134,6 +140,13 @@ def test_training_paths_are_not_fresh(tmp_path, capsys, small_recurrent):
         in (tmp_path / "a" / "evaluation.md").read_text()
     )
     assert (tmp_path / "a" / "learning_curve.png").exists()
+    data = tmp_path / "learned"
+    generate.main(["--law", "taylor", "--set", "grains=3", "--paths", "4", "--steps", "8", "--strain", "0.4", "--seed",
+                   "9", "--workers", "1", "--quiet", "--output", str(data)])  # fmt: skip
+    run(tmp_path / "b", artefact, "--data", str(data), "--no-checks")
+    page = (tmp_path / "b" / "evaluation.md").read_text()
+    assert "Answered by `taylor`, magnesium (Liu et al. 2022), 3 grains, texture 2022." in page
+    assert "Not fresh: learned from by law." in page
 
 
 @pytest.mark.parametrize(

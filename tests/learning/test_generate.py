@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -197,6 +198,29 @@ def test_killed_and_started_again(small, tmp_path):
     assert read_manifest(folder)["sessions"][-1]["paths"] == 100 - len(there)
 
 
+def test_an_interrupted_extension_can_be_read_in_part(small, tmp_path):
+    data = tmp_path / "set"
+    shutil.copytree(small, data)
+    begun = read_manifest(data) | {"paths": 100, "complete": False}  # killed before the short last shard was replaced
+    (data / "manifest.json").write_text(json.dumps(begun))
+    part = load(data, partial=True)
+    assert part.index.tolist() == list(range(20)) and part.manifest["paths"] == 20
+    with pytest.raises(DataSetError, match="run its command again"):
+        load(data)
+    whole = run(data, "--shard-size", "8", "--paths", "100", small=(*SMALL[:2], *SMALL[4:]))
+    assert np.array_equal(whole.stress[:20], load(small).stress)
+
+
+def test_a_file_that_has_changed_is_noticed(tmp_path, capsys):
+    texture = tmp_path / "few.ori"
+    texture.write_text("0 0 0\n10 20 30\n")
+    few = ("--paths", "4", "--steps", "10", "--quiet", "--set", f"texture_file={texture}")
+    run(tmp_path / "set", small=few)
+    run(tmp_path / "set", small=few)
+    texture.write_text("0 0 0\n40 50 60\n")
+    assert "its content has changed" in fails(capsys, "--output", str(tmp_path / "set"), small=few)
+
+
 def test_other_options_are_refused(small, capsys):
     again = ("--output", str(small), "--shard-size", "8")
     assert "another seed (1, not 2)" in fails(capsys, *again, "--seed", "2")
@@ -244,7 +268,7 @@ def test_damage_is_named(small, tmp_path):
         with pytest.raises(DataSetError, match=r"shard_00001\.npz is damaged"):
             load(data)
     shard.write_bytes((data / "shard_00000.npz").read_bytes())
-    with pytest.raises(DataSetError, match=r"shard_00001\.npz does not belong"):
+    with pytest.raises(DataSetError, match=r"shard_00001\.npz does not hold the paths"):
         load(data)
     shard.unlink()
     with pytest.raises(DataSetError, match=r"not complete.*missing: shard_00001\.npz$"):

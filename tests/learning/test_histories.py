@@ -8,6 +8,7 @@ from cases import taylor_anvil
 from constitutive.tensor import full
 from learning import generate, histories
 from learning.dataset import load
+from learning.fresh_paths import stored_set
 from learning.strain_paths import RecordedSampler, load_histories, path
 
 FRAMES = 12
@@ -70,6 +71,21 @@ def test_a_data_set_of_them(recorded, tmp_path):
     assert data.manifest["sampler"] == {"name": "recorded", "histories": str(recorded), "shortest": 0.2,
                                         "grid": "mixed"}  # fmt: skip
     assert np.abs(data.stress).max() > 1e7
+
+
+def test_a_stored_set_is_read_without_its_histories(recorded, tmp_path, capsys):
+    own = tmp_path / "own.npz"
+    own.write_bytes(recorded.read_bytes())
+    command = ["--law", "taylor", "--set", "grains=4", "--paths", "2", "--steps", "8", "--workers", "1", "--quiet",
+               "--sampler", "recorded", "--histories", str(own), "--output", str(tmp_path / "set")]  # fmt: skip
+    generate.main(command)
+    with np.load(own) as file:
+        np.savez(own, **(dict(file) | {"times": 2.0 * file["times"]}))
+    with pytest.raises(SystemExit):
+        generate.main(command)
+    assert "its content has changed" in capsys.readouterr().err
+    own.unlink()
+    assert stored_set(tmp_path / "set", None).kinds.tolist() == ["recorded", "recorded"]
 
 
 @pytest.mark.parametrize(
