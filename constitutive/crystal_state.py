@@ -91,12 +91,6 @@ def initial_texture(law: Law) -> np.ndarray:
     return split_state(law.initial_state(1), *sizes(law))[0][0]
 
 
-def mean_metric(law: Law, state: np.ndarray) -> np.ndarray:
-    """Z = <F_in^-1 F_in^-T> (n, 6)."""
-    P = split_state(state, *sizes(law))[0]
-    return symmetric(np.einsum("g,ngik,ngjk->nij", grain_weights(law), P, P, optimize=True))
-
-
 def grain_deviators(law: Law, F: np.ndarray, state: np.ndarray) -> np.ndarray:
     """Deviatoric Cauchy stress of each grain, G J^(-5/3) dev(A A^T) with A = F P, shape (n, grains, 6), Pa."""
     A = F[:, None] @ split_state(state, *sizes(law))[0]

@@ -30,7 +30,6 @@ _OPERATIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "divide": ("{0} / {1}", ("{g} / {1}", "-{g} * {o} / {1}")),
     "negate": ("-{0}", ("-{g}",)),
     "sqrt": ("math.sqrt({0})", ("half * {g} / {o}",)),
-    "exp": ("math.exp({0})", ("{g} * {o}",)),
     "minimum": ("min({0}, {1})", ("({g} if {0} < {1} else zero)", "(zero if {0} < {1} else {g})")),
 }
 
@@ -98,7 +97,7 @@ class _Symbol:
 
 
 _SYMBOLS = {
-    "math": SimpleNamespace(sqrt=lambda x: x._apply("sqrt", x), exp=lambda x: x._apply("exp", x)),
+    "math": SimpleNamespace(sqrt=lambda x: x._apply("sqrt", x)),
     "min": lambda x, y: x._apply("minimum", x, y),
 }
 

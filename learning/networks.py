@@ -23,7 +23,7 @@ from learning.adjoint import LANES, reinterpret
 from learning.rollout import Sizes
 
 _TORCH = {
-    "math": SimpleNamespace(sqrt=torch.sqrt, exp=torch.exp),
+    "math": SimpleNamespace(sqrt=torch.sqrt),
     "min": lambda x, y: torch.clamp(x, max=y),
 }
 (_strains, _ratio_of_steps, _ahead, _invariants, _gates, _flows, _tensor_memory, _scalar_memory) = (

@@ -20,12 +20,12 @@ def example(pair, c, a, b):
     """Two numbers from a pair, a number, and two parameters; every operation, a used-twice value, a dead one."""
     _dead = pair[0] * 7.0
     s = curved(pair[0]) - a * pair[1]
-    return s * s / (2.0 + c * c), math.exp(-s) + min(b, c) - (1.0 - c)
+    return s * s / (2.0 + c * c), math.sqrt(2.0 + s * s) + min(b, c) - (1.0 - c)
 
 
 def plain(x, y, c, a, b):
     s = 3.0 * x / np.sqrt(1.0 + x * x) - a * y
-    return np.array([s * s / (2.0 + c * c), np.exp(-s) + (b if b.real < c.real else c) - (1.0 - c)])
+    return np.array([s * s / (2.0 + c * c), np.sqrt(2.0 + s * s) + (b if b.real < c.real else c) - (1.0 - c)])
 
 
 @pytest.fixture(scope="module")
