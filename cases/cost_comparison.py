@@ -137,9 +137,10 @@ def compare_costs(options: argparse.Namespace, command: str) -> dict[str, Any]:
     for case in options.cases:
         with tempfile.TemporaryDirectory(prefix="cost_comparison_") as folder:
             found = measure(case, words, plan(case, options), Path(folder), lambda line: _say(line, options))
-            wrong = errors(found, roles["concurrent"])
+            there = {role: label if label in found else None for role, label in roles.items()}  # others failed
+            wrong = errors(found, there["concurrent"])
         laws = {label: law_numbers(one) | {"error": wrong[label]} for label, one in found.items()}
-        relate(laws, off_line, roles["empirical"], roles["concurrent"], options.threads)
+        relate(laws, off_line, there["empirical"], there["concurrent"], options.threads)
         for one in laws.values():
             one["scaled_time"] = scaled(one, options.scaled_elements)
         report["cases"][case] = laws

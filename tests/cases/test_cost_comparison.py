@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from cases import cost_comparison
+from cases import cost_comparison, cost_measurement
 from cases.cost_measurement import LOOP, PARTS, Measurement
 from cases.cost_report import duration, markdown, plot, relate, scaled
 from cases.off_line_cost import OffLineCost, break_even, off_line_cost
 from constitutive.artefact import read_artefact, save_artefact
 from constitutive.law import LawError
+from fem.elements import MaterialError
 from fem.run import Result
 
 COARSE = ["--elements-across", "4", "--elements-through", "2", "--end-time", "2e-7", "--rounds", "2"]
@@ -76,6 +77,20 @@ def test_a_law_that_failed_in_one_case_is_told_in_the_other(compared, tmp_path):
     assert "| `learned` | failed |" in markdown(partial)
     plot(tmp_path / "cost.png", partial)
     assert (tmp_path / "cost.png").exists()
+
+
+def test_a_law_that_others_are_related_to_may_fail(tmp_path, monkeypatch):
+    compute = cost_measurement.compute
+
+    def failing(name, options, *rest):
+        if options.law == "johnson_cook":
+            raise MaterialError("no")
+        return compute(name, options, *rest)
+
+    monkeypatch.setattr(cost_measurement, "compute", failing)
+    laws = ["--laws", "johnson_cook", "j2", "--cases", "rod"]
+    report = cost_comparison.main([*COARSE, *laws, "--output", str(tmp_path / "out"), "--quiet"])
+    assert list(report["cases"]["rod"]) == ["j2"] and "ratio" not in report["cases"]["rod"]["j2"]
 
 
 def test_the_tables_say_it_all(compared):
