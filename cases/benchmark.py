@@ -5,15 +5,16 @@ then timed in repeated batches of steps; the table shows the median batch, its s
 over smallest), and the memory of the solver's arrays. Machines are noisy: compare figures of one run.
 """
 
+import functools
 import json
 import platform
 import time
-from pathlib import Path
 
 import numba
 import numpy as np
 
-from cases.options import add_material_options, chosen_material, command_parser, count, user_errors
+from cases.options import add_material_options, chosen_material, command_parser, count, new_file, user_errors
+from cases.report import table
 from fem.contact import plane
 from fem.meshing import box
 from fem.model import ELEMENTS, Model
@@ -34,6 +35,7 @@ def parser():
     made.add_argument("--elements", type=count, nargs="+", default=[3_000, 30_000, 300_000], help="mesh sizes, about")
     made.add_argument("--threads", type=count, nargs="+", default=list(range(1, MOST_THREADS + 1)), help="threads")
     made.add_argument("--json", metavar="FILE", help="write the figures into this file as well")
+    made.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     return made
 
 
@@ -78,23 +80,22 @@ def measure(model: Model, threads: int) -> dict[str, float]:
 def main(arguments: list[str] | None = None) -> None:
     """Measure and print a Markdown table."""
     options = parser().parse_args(arguments)
+    file = new_file(options.json, options.overwrite) if options.json else None
     law = chosen_material(options).law
-    print(f"{options.element}, {law.name}, float64, {platform.processor() or platform.machine()}, "
-          f"numba {numba.__version__}; warm-up {WARM_UP} steps, median of {REPEATS} batches")  # fmt: skip
-    print("| elements | threads | ns per element-step | of it law | spread | memory, MB |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    say = (lambda *lines: None) if options.quiet else functools.partial(print, sep="\n", flush=True)
+    say(f"{options.element}, {law.name}, float64, {platform.processor() or platform.machine()}, "
+        f"numba {numba.__version__}; warm-up {WARM_UP} steps, median of {REPEATS} batches",
+        *table(["elements", "threads", "ns per element-step", "of it law", "spread", "memory, MB"], []))  # fmt: skip
     rows = []
     for size in options.elements:
         model = block(law, options.element, size)
         for threads in options.threads:
             rows.append(row := measure(model, min(threads, MOST_THREADS)))
             time_ns, law_ns = (1e9 * row[key] for key in ("time_per_element_step", "law"))
-            print(
-                f"| {row['elements']} | {row['threads']} | {time_ns:.1f} | {law_ns:.1f} | {row['spread']:.2f} ", end=""
-            )
-            print(f"| {row['memory'] / 1e6:.0f} |", flush=True)
-    if options.json:
-        Path(options.json).write_text(json.dumps(rows, indent=2) + "\n")
+            say(f"| {row['elements']} | {row['threads']} | {time_ns:.1f} | {law_ns:.1f} | {row['spread']:.2f} "
+                f"| {row['memory'] / 1e6:.0f} |")  # fmt: skip
+    if file:
+        file.write_text(json.dumps(rows, indent=2) + "\n")
 
 
 if __name__ == "__main__":
