@@ -47,14 +47,23 @@ class RigidBody:
 
 
 def _body(shape: int, point, axis, lengths, velocity, friction, name) -> RigidBody:
-    axis = np.asarray(axis, float)
+    velocity = _vector(name, "velocity", velocity)
+    point, axis = _vector(name, "place", point), _vector(name, "axis", axis)
     size = np.linalg.norm(axis)
-    numbers = np.concatenate([np.asarray(point, float), axis / (size or 1.0), np.asarray(lengths, float)])
-    if not np.isfinite(numbers).all() or size == 0.0 or not np.isfinite(velocity).all():
-        raise ContactError(f"rigid body '{name}': point, axis and velocity must be finite and the axis not zero")
+    if size == 0.0:
+        raise ContactError(f"rigid body '{name}': its axis is zero; give a direction")
+    if not np.isfinite(lengths).all():
+        raise ContactError(f"rigid body '{name}': its lengths are {lengths} m; they must be finite")
     if friction < 0.0 or not np.isfinite(friction):
         raise ContactError(f"rigid body '{name}': friction is {friction}; give a coefficient of 0 or more")
-    return RigidBody(shape, numbers, np.asarray(velocity, float), float(friction), name)
+    return RigidBody(shape, np.concatenate([point, axis / size, lengths]), velocity, float(friction), name)
+
+
+def _vector(name: str, what: str, given) -> np.ndarray:
+    vector = np.asarray(given, float)
+    if vector.shape != (3,) or not np.isfinite(vector).all():
+        raise ContactError(f"rigid body '{name}': its {what} is {given}; give three finite numbers")
+    return vector
 
 
 def plane(point=(0, 0, 0), normal=(0, 0, 1), velocity=(0, 0, 0), friction=0.0, name="wall") -> RigidBody:

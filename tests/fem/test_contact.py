@@ -54,6 +54,12 @@ def test_bodies_that_make_no_sense_are_refused():
         lambda: plane((0, 0, 0), (0, 0, 0)),
         lambda: plane(friction=-0.1),
         lambda: plane((0, 0, np.nan)),
+        lambda: plane((0, 0)),
+        lambda: sphere((0, 1), 0.1),
+        lambda: sphere((0, 0, 0), np.inf),
+        lambda: sphere((0, 0, 0), 0.1, velocity=(0, 1)),
+        lambda: sphere((0, 0, 0), 0.1, velocity=(0, np.nan, 1)),
+        lambda: plane(velocity=3.0),
     ):
         with pytest.raises(ContactError, match="rigid body"):
             bad()
