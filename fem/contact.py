@@ -32,6 +32,7 @@ class RigidBody:
     """A rigid surface that moves with `velocity` (3,) in m/s; friction is Coulomb's coefficient.
 
     `shape` and `numbers` are the surface for compiled code: reference point (3), axis or normal (3), then lengths.
+    Force and impulse are reported along the axis: a plane's normal, a cylinder's axis, the line of a sphere's motion.
     """
 
     shape: int
@@ -72,10 +73,11 @@ def plane(point=(0, 0, 0), normal=(0, 0, 1), velocity=(0, 0, 0), friction=0.0, n
 
 
 def sphere(center, radius: float, velocity=(0, 0, 0), friction=0.0, name="sphere") -> RigidBody:
-    """Ball of `radius` in m."""
+    """Ball of `radius` in m. Its axis, along which force and impulse are reported, is that of its motion; z at rest."""
     if not radius > 0.0:
         raise ContactError(f"rigid body '{name}': radius is {radius} m; give a positive length")
-    return _body(SPHERE, center, (0, 0, 1), (radius,), velocity, friction, name)
+    axis = velocity if np.any(velocity) else (0, 0, 1)
+    return _body(SPHERE, center, axis, (radius,), velocity, friction, name)
 
 
 def cylinder(

@@ -16,7 +16,7 @@ UNITS = {
     ),
     "error": "1, energy out of balance over initial and external energy",
     **dict.fromkeys(("momentum_x", "momentum_y", "momentum_z"), "kg m/s"),
-    "contact_force": "N, along the axis of the rigid body, mean since the row before",
+    "contact_force": "N, along the axis of the rigid body (a sphere's is its motion's), mean since the row before",
 }
 
 

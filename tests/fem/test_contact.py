@@ -84,6 +84,18 @@ def test_moving_bodies_never_penetrate_and_their_work_is_accounted_for(body, rub
     assert abs(energies["error"]) < 2e-3
 
 
+@pytest.mark.parametrize("direction", [(1, 0, 0), (0, -1, 0), (0, 0, 1), (0, 3, 4)])
+def test_a_sphere_reports_the_impulse_along_its_motion(direction, rubber):
+    mesh, direction = box((0.1, 0.1, 0.1), (4, 4, 4)), np.array(direction) / np.linalg.norm(direction)
+    start = np.full(3, 0.05) - direction * (0.05 * np.abs(direction).sum() + 0.1)
+    result = run(Model(mesh, rubber).contact(sphere(start, 0.1, 20.0 * direction)), 5e-4)
+    gained = result.solver.momentum() @ direction
+    assert gained > 0.0
+    assert result.summary["contact_impulse"] == pytest.approx(gained, rel=1e-9)
+    time, force = result.history.column("time"), result.history.column("contact_force")
+    assert np.sum(np.diff(time) * force[1:]) == pytest.approx(gained, rel=1e-9)
+
+
 @pytest.mark.parametrize("method", ["kinematic", "penalty"])
 def test_sliding_friction_is_mu_times_the_normal_impulse(method, rubber):
     mesh = box((0.1, 0.1, 0.05), (4, 4, 2))
