@@ -14,7 +14,7 @@ A mesh is in metres. Node sets name the nodes that supports, contact and reports
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -42,8 +42,8 @@ class Mesh:
     """A mesh of 8-node hexahedra.
 
     points (n, 3) float64, m; hexes (m, 8) int32, node indices from 0 in the order drawn above; node_sets: name ->
-    sorted node indices (k,) int64. Sequences are converted. Raises MeshError where the shapes are wrong;
-    `check_mesh` looks deeper.
+    sorted node indices (k,) int64. Sequences are converted, masks (n,) of bools too. Raises MeshError where the shapes
+    are wrong; `check_mesh` looks deeper.
     """
 
     points: np.ndarray
@@ -57,7 +57,7 @@ class Mesh:
             raise MeshError(f"points have shape {points.shape}; give (n, 3) coordinates in metres")
         if hexes.ndim != 2 or hexes.shape[1] != 8 or len(hexes) == 0:
             raise MeshError(f"hexes have shape {hexes.shape}; give (m, 8) node indices, m > 0")
-        sets = {name: np.unique(np.asarray(nodes, np.int64)) for name, nodes in self.node_sets.items()}
+        sets = {name: as_nodes(nodes, len(points), f"nodes of set '{name}'") for name, nodes in self.node_sets.items()}
         object.__setattr__(self, "points", points)
         object.__setattr__(self, "hexes", hexes)
         object.__setattr__(self, "node_sets", MappingProxyType(sets))
@@ -68,6 +68,18 @@ class Mesh:
             known = ", ".join(sorted(self.node_sets)) or "none"
             raise MeshError(f"the mesh has no node set '{name}'; it has: {known}")
         return self.node_sets[name]
+
+
+def as_nodes(given: Sequence[int] | Sequence[bool] | np.ndarray, count: int, what: str = "nodes") -> np.ndarray:
+    """Sorted node indices (k,) int64 of a list of indices, or of a mask with a bool for each of `count` nodes."""
+    nodes = np.atleast_1d(given)
+    if nodes.dtype == bool and nodes.shape == (count,):
+        return np.flatnonzero(nodes)
+    if nodes.size and (nodes.ndim != 1 or nodes.dtype.kind not in "iu"):
+        raise MeshError(
+            f"{what} are {nodes.dtype} of shape {nodes.shape}; give node numbers, or a mask of {count} bools"
+        )
+    return np.unique(nodes.astype(np.int64))
 
 
 def drop_unused_nodes(mesh: Mesh) -> Mesh:

@@ -10,7 +10,7 @@ from constitutive.law import Law
 from fem.boundary import BoundaryError, PrescribedVelocity, Pressure, as_function, boundary_faces
 from fem.contact import RigidBody
 from fem.elements import Controls
-from fem.mesh import Mesh, check_mesh, surface_nodes
+from fem.mesh import Mesh, MeshError, as_nodes, check_mesh, surface_nodes
 
 ELEMENTS = ("hex8r", "hex8")
 CONTACTS = ("kinematic", "penalty")
@@ -45,19 +45,28 @@ class Model:
         self.pressures: list[Pressure] = []
         self.contacts: list[Contact] = []
 
-    def nodes(self, which: str | Sequence[int] | np.ndarray | None) -> np.ndarray:
-        """Node numbers of a set's name, of a list of numbers, or of the whole mesh (None)."""
+    def nodes(self, which: str | Sequence[int] | Sequence[bool] | np.ndarray | None) -> np.ndarray:
+        """Sorted node numbers (k,) of a set's name, a list of numbers, a mask of bools, or the whole mesh (None)."""
+        last = len(self.mesh.points) - 1
         if which is None:
-            return np.arange(len(self.mesh.points))
+            return np.arange(last + 1)
         if isinstance(which, str):
-            if which not in self.mesh.node_sets:
-                known = ", ".join(sorted(self.mesh.node_sets)) or "none"
-                raise BoundaryError(f"the mesh has no node set '{which}'; it has: {known}")
-            return np.asarray(self.mesh.node_sets[which])
-        nodes = np.asarray(which)
-        if nodes.size == 0 or nodes.min() < 0 or nodes.max() >= len(self.mesh.points):
-            raise BoundaryError(f"node numbers must lie between 0 and {len(self.mesh.points) - 1}, and be at least one")
+            return self._named_nodes(which)
+        try:
+            nodes = as_nodes(which, last + 1)
+        except MeshError as error:
+            raise BoundaryError(str(error)) from None
+        if nodes.size == 0 or nodes[0] < 0 or nodes[-1] > last:
+            raise BoundaryError(f"node numbers must lie between 0 and {last}, and be at least one")
         return nodes
+
+    def _named_nodes(self, name: str) -> np.ndarray:
+        if name not in self.mesh.node_sets:
+            known = ", ".join(sorted(self.mesh.node_sets)) or "none"
+            raise BoundaryError(f"the mesh has no node set '{name}'; it has: {known}")
+        if len(self.mesh.node_sets[name]) == 0:
+            raise BoundaryError(f"the node set '{name}' is empty: no hexahedron uses its nodes; mend the mesh")
+        return self.mesh.node_sets[name]
 
     def initial_velocity(self, velocity: Sequence[float], nodes=None) -> "Model":
         """Give nodes a velocity (3,) in m/s at time 0."""

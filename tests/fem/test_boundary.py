@@ -6,6 +6,7 @@ import pytest
 from constitutive.law import law_definition
 from fem.boundary import BoundaryError
 from fem.elements import Controls
+from fem.mesh import Mesh
 from fem.meshing import box
 from fem.model import Model
 from fem.run import run
@@ -53,12 +54,27 @@ def test_supports_hold_exactly(law):
     assert np.abs(solver.displacement).max() > 0.0
 
 
+def test_nodes_are_given_by_name_number_or_mask(law):
+    mesh = box((1, 1, 1), (2, 2, 2))
+    model, base = Model(mesh, law), mesh.nodes("z_min")
+    mask = mesh.points[:, 2] == 0
+    for given in ("z_min", base, base[::-1].tolist(), [*base, *base], mask, mask.tolist()):
+        assert np.array_equal(model.nodes(given), base)
+    assert np.array_equal(model.nodes(None), np.arange(27)) and model.nodes(5).tolist() == [5]
+
+
 def test_conditions_that_do_not_fit_are_refused(law):
-    model = Model(box((1, 1, 1), (2, 2, 2)), law)
+    mesh = box((1, 1, 1), (2, 2, 2))
+    model = Model(Mesh(mesh.points, mesh.hexes, dict(mesh.node_sets) | {"nothing": []}), law)
     for bad, words in (
         (lambda: model.fix("nowhere", "x"), "no node set 'nowhere'; it has: .*x_min"),
         (lambda: model.fix("x_min", "w"), "no direction is called 'w'"),
         (lambda: model.fix([99], "x"), "between 0 and 26"),
+        (lambda: model.fix([-1], "x"), "between 0 and 26"),
+        (lambda: model.fix(np.zeros(27, bool), "x"), "at least one"),
+        (lambda: model.fix([True, False], "x"), r"bool of shape \(2,\); give node numbers, or a mask of 27 bools"),
+        (lambda: model.fix([0.0, 1.0], "x"), r"float64 of shape \(2,\)"),
+        (lambda: model.fix("nothing", "x"), "set 'nothing' is empty: no hexahedron uses its nodes"),
         (lambda: model.initial_velocity((1, np.nan, 0)), "finite"),
         (lambda: model.pressure([0, 1], 1.0), "surface face"),
         (lambda: Model(box((1, 1, 1), (1, 1, 1)), law, "hex20"), "no element is called 'hex20'"),

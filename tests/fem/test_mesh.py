@@ -86,6 +86,14 @@ def test_bad_indices_coordinates_and_shapes_are_refused(block):
         block.nodes("face")
 
 
+def test_a_node_set_may_be_a_mask(block):
+    mask = block.points[:, 0] == 0
+    assert np.array_equal(changed(block, node_sets={"left": mask}).nodes("left"), block.nodes("x_min"))
+    for bad in (mask[:-1], block.nodes("x_min") + 0.5):
+        with pytest.raises(MeshError, match=r"nodes of set 'left' are .* give node numbers, or a mask of 120 bools"):
+            changed(block, node_sets={"left": bad})
+
+
 def test_unused_nodes_are_refused_or_dropped(block):
     points = np.insert(block.points, 5, [[9.0, 9.0, 9.0]], axis=0)
     shift = block.hexes + (block.hexes >= 5)
