@@ -1,10 +1,11 @@
 """Nodes, hexahedra and sets of an Abaqus input file.
 
 Read here rather than by meshio 5.3.5, which drops `*NODE, NSET=`, keeps only the last of several *NODE blocks, does not
-resolve sets of sets, and may end the process. Keywords that a mesh does not need are skipped.
+resolve sets of sets, and may end the process. Keywords that a mesh does not need are skipped; those that would change
+it in ways that are not read here are refused.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -15,6 +16,8 @@ from fem.mesh import require_hexahedra
 
 SOLIDS = ("C3D", "AC3D", "DC3D", "SC", "CSS")  # Abaqus names of solid elements begin so
 HEXAHEDRON = "C3D8"  # with any suffix: R, I, H, T ...
+MESH = ("NODE", "ELEMENT", "NSET", "ELSET")
+GENERATORS = ("NGEN", "NFILL", "NCOPY", "NMAP", "ELGEN", "ELCOPY")  # would add to the mesh or move it
 
 
 @dataclass
@@ -45,13 +48,13 @@ class Sets:
         self.add(name, [])
         for line, words in block.data:
             if "GENERATE" in block.parameters:
-                first, last, *step = _integers(line, words)
-                self.add(name, list(range(first, last + 1, *step)))
+                self.add(name, _generated(line, words))
             else:
                 for word in filter(None, words):
-                    self.add(name, [int(word)] if word.isdigit() else self._find(line, word))
+                    self.add(name, [int(word)] if word.isdigit() else self.find(line, word))
 
-    def _find(self, line: int, name: str) -> list[int]:
+    def find(self, line: int, name: str) -> list[int]:
+        """Labels of a set that a line refers to; raises ValueError where there is none yet."""
         if name.upper() not in self.labels:
             raise ValueError(f"line {line}: there is no set '{name}' before this line")
         return list(self.labels[name.upper()])
@@ -60,8 +63,8 @@ class Sets:
 def read_inp(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Points (n, 3) in the file's unit, hexes (m, 8) and node sets.
 
-    Sets: *NSET (labels, GENERATE, names of other sets), *NODE, NSET=, and the nodes of each *ELSET and
-    *ELEMENT, ELSET= whose name no node set has. Raises ValueError with the line number.
+    Sets: *NSET (labels, GENERATE, names of other sets, nodes of ELSET=), *NODE, NSET=, and the nodes of each *ELSET
+    and *ELEMENT, ELSET= whose name no node set has. Raises ValueError with the line number.
     """
     nodes: dict[int, list[float]] = {}
     elements: dict[int, list[int]] = {}
@@ -69,6 +72,7 @@ def read_inp(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]
     others: dict[str, int] = {}
     node_sets, element_sets = Sets(), Sets()
     for block in _blocks(path):
+        _refuse_unread(block)
         parameters = block.parameters
         if block.keyword == "NODE":
             labels = _read_nodes(block, nodes)
@@ -84,19 +88,33 @@ def read_inp(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]
             if "ELSET" in parameters:
                 element_sets.add(parameters["ELSET"], labels)
         elif block.keyword == "NSET":
-            node_sets.read(block, parameters.get("NSET", ""))
+            node_sets.read(block, name := parameters.get("NSET", ""))
+            if "ELSET" in parameters:
+                node_sets.add(name, _corners(elements, element_sets.find(block.line, parameters["ELSET"])))
         elif block.keyword == "ELSET":
             element_sets.read(block, parameters.get("ELSET", ""))
-        elif block.keyword == "INCLUDE":
-            raise ValueError(f"line {block.line}: *INCLUDE is not followed: put the mesh into one file")
-        elif block.keyword == "INSTANCE" and block.data:
-            raise ValueError(f"line {block.line}: a moved *INSTANCE is not supported: write one flat part")
     require_hexahedra(others, found=bool(hexes))
     return _assemble(nodes, elements, hexes, node_sets, element_sets)
 
 
+def _refuse_unread(block: Block) -> None:
+    """Raise ValueError at what would change the mesh and is not read here."""
+    keyword, parameters = block.keyword, block.parameters
+    reason = ""
+    if keyword in GENERATORS:
+        reason = "is not followed: write out all nodes and elements"
+    elif keyword == "INCLUDE" or (keyword in MESH and "INPUT" in parameters):
+        reason = "is not followed to another file: put the mesh into one file"
+    elif (keyword == "SYSTEM" and block.data) or (keyword == "NODE" and parameters.get("SYSTEM", "R").upper() != "R"):
+        reason = "in an own coordinate system is not supported: write global x, y, z"
+    elif keyword == "INSTANCE" and block.data:
+        reason = "that is moved is not supported: write one flat part"
+    if reason:
+        raise ValueError(f"line {block.line}: *{keyword} {reason}")
+
+
 def _blocks(path: Path) -> Iterator[Block]:
-    """The keyword blocks of the file; data lines that end with a comma are joined to the next."""
+    """The keyword blocks of the file; elements whose line ends with a comma go on in the next."""
     block, unfinished = Block(0, "", {}), False
     with open(path, encoding="utf-8", errors="replace") as file:
         for number, text in enumerate(file, 1):
@@ -108,13 +126,12 @@ def _blocks(path: Path) -> Iterator[Block]:
                 yield block
                 pairs = [word.partition("=") for word in words[1:]]
                 parameters = {key.strip().upper(): value.strip().strip('"') for key, _, value in pairs}
-                block, unfinished = Block(number, words[0][1:].strip().upper(), parameters), False
+                block = Block(number, words[0][1:].strip().upper(), parameters)
             elif unfinished:
                 block.data[-1] = (block.data[-1][0], block.data[-1][1][:-1] + words)
-                unfinished = text.endswith(",")
             else:
                 block.data.append((number, words))
-                unfinished = text.endswith(",")
+            unfinished = block.keyword == "ELEMENT" and bool(block.data) and text.endswith(",")
     yield block
 
 
@@ -122,7 +139,7 @@ def _read_nodes(block: Block, nodes: dict[int, list[float]]) -> list[int]:
     labels = []
     for line, words in block.data:
         try:
-            label, position = int(words[0]), [float(word) for word in words[1:4]]
+            label, position = int(words[0]), [float(word or 0) for word in words[1:4]]
         except ValueError:
             raise ValueError(f"line {line}: '{','.join(words)}' is not a node: label, x, y, z") from None
         if label in nodes:
@@ -152,6 +169,21 @@ def _integers(line: int, words: list[str]) -> list[int]:
         raise ValueError(f"line {line}: '{','.join(words)}' is not a list of whole numbers") from None
 
 
+def _generated(line: int, words: list[str]) -> list[int]:
+    numbers = _integers(line, words)
+    if len(numbers) == 2:
+        numbers.append(1)
+    if len(numbers) != 3 or numbers[1] < numbers[0] or numbers[2] < 1:
+        raise ValueError(f"line {line}: '{','.join(words)}' is not first, last and a step of 1 or more")
+    first, last, step = numbers
+    return list(range(first, last + 1, step))
+
+
+def _corners(elements: dict[int, list[int]], labels: Iterable[int]) -> list[int]:
+    """Node labels of the elements among `labels` that are known."""
+    return list(chain.from_iterable(elements.get(label, ()) for label in labels))
+
+
 def _assemble(
     nodes: dict[int, list[float]],
     elements: dict[int, list[int]],
@@ -164,8 +196,7 @@ def _assemble(
     sets = {node_sets.spelling[key]: labels for key, labels in node_sets.labels.items()}
     for key, labels in element_sets.labels.items():
         if key not in node_sets.labels:
-            members = chain.from_iterable(elements.get(label, ()) for label in labels)
-            sets[element_sets.spelling[key]] = list(members)
+            sets[element_sets.spelling[key]] = _corners(elements, labels)
     user = ""
     try:
         corners = []

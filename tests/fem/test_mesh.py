@@ -188,7 +188,7 @@ def test_abaqus_file_of_gmsh(tmp_path):
 ABAQUS = """*Heading
 ** two cubes in a row, written in several ways
 *Node, nset=Lower
-  1, 0., 0., 0.
+  1, , 0.,
   2, 1., 0., 0.
   3, 1., 1., 0.
  14, 0., 1., 0.
@@ -206,7 +206,7 @@ ABAQUS = """*Heading
 *Element, type=c3d8r, elset=Body
  1, 1, 2, 3, 14, 5, 6, 7,
     8
-*ELEMENT, TYPE=C3D8
+*ELEMENT, TYPE=C3D8,
  2, 5, 6, 7, 8, 9, 10, 11, 12
 *Element, type=S4R, elset=Skin
  3, 9, 10, 11, 12
@@ -219,6 +219,8 @@ ABAQUS = """*Heading
  3
 *Nset, nset=Both, instance=Part-1
  LOWER, Middle
+*Nset, nset=Bolts, elset=BODY
+ 12
 *Material, name=copper
 *Density
  8960.,
@@ -239,6 +241,7 @@ def test_every_form_of_abaqus_set(tmp_path):
         "Middle": [4, 5, 6, 7],
         "List": [0, 1, 2],
         "Both": [0, 1, 2, 3, 4, 5, 6, 7],
+        "Bolts": [0, 1, 2, 3, 4, 5, 6, 7, 11],
         "Body": [0, 1, 2, 3, 4, 5, 6, 7],
         "Skin": [8, 9, 10, 11],
     }
@@ -261,8 +264,18 @@ def test_every_form_of_abaqus_set(tmp_path):
         ("LOWER", "Lowest", "there is no set 'Lowest' before this line"),
         (", nset=List", "", r"\*NSET has no name"),
         ("*Heading", "*Include, input=other.inp", r"line 1: \*INCLUDE is not followed"),
-        ("*Material, name=copper", "*Instance, name=a\n1., 0., 0.", r"moved \*INSTANCE"),
-        ("C3D8\n", "C3D4\n", r"not 8-node hexahedra \(1 of type C3D4\)"),
+        ("*Material, name=copper", "*Instance, name=a\n1., 0., 0.", r"line 35: \*INSTANCE that is moved"),
+        ("*NODE\n", "*NODE, INPUT=nodes.txt\n", r"line 8: \*NODE is not followed to another file"),
+        ("*NODE\n", "*NODE, SYSTEM=C\n", r"line 8: \*NODE in an own coordinate system"),
+        ("*NODE\n", "*SYSTEM\n1., 0., 0.\n*NODE\n", r"line 8: \*SYSTEM in an own coordinate system"),
+        ("*Material, name=copper", "*NGEN, NSET=row\n1, 5, 1", r"line 35: \*NGEN is not followed: write out"),
+        ("*Material, name=copper", "*Elcopy, old set=Body", r"\*ELCOPY is not followed: write out all nodes"),
+        (" 5, 8, 1\n", " 5\n", "line 27: '5' is not first, last and a step of 1 or more"),
+        (" 5, 8, 1\n", " 5, 8, 0\n", "line 27: '5,8,0' is not first, last and a step"),
+        (" 5, 8, 1\n", " 5, 6, 1, 7\n", "line 27: '5,6,1,7' is not first, last and a step"),
+        (" 5, 8, 1\n", " 8, 5, 1\n", "line 27: '8,5,1' is not first, last and a step"),
+        ("elset=BODY", "elset=Tip", "line 33: there is no set 'Tip' before this line"),
+        ("C3D8,\n", "C3D4\n", r"not 8-node hexahedra \(1 of type C3D4\)"),
     ],
 )
 def test_abaqus_errors_name_the_line(tmp_path, old, new, message):
@@ -271,6 +284,14 @@ def test_abaqus_errors_name_the_line(tmp_path, old, new, message):
     with pytest.raises(MeshError, match=message) as error:
         read_mesh(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_abaqus_nodes_in_the_global_system_are_read(tmp_path):
+    text = ABAQUS.replace("*Nset, nset=Even, generate\n 2, 12, 2\n", "").replace(
+        "*NODE\n", "*SYSTEM\n*NODE, SYSTEM=R\n"
+    )
+    (path := tmp_path / "two.inp").write_text(text)
+    assert len(read_mesh(path).hexes) == 2
 
 
 def test_vtu_masks_become_node_sets(tmp_path, block):
