@@ -99,6 +99,7 @@ def check_mesh(mesh: Mesh) -> None:
     _check_indices(mesh)
     _check_nodes(mesh)
     _check_shapes(mesh)
+    _check_neighbours(mesh)
     _warn_of_coincident_nodes(mesh)
     size = np.ptp(mesh.points, axis=0).max()
     if size > LARGEST_PLAUSIBLE_SIZE:
@@ -131,12 +132,8 @@ def scaled_jacobian(mesh: Mesh) -> np.ndarray:
 def surface_faces(mesh: Mesh) -> np.ndarray:
     """The faces that belong to one element only, (k, 4) node indices, counter-clockwise seen from outside."""
     faces = mesh.hexes[:, FACES].reshape(-1, 4)
-    corners = np.sort(faces, axis=1)
-    n = np.int64(len(mesh.points))
-    order = np.lexsort((corners[:, 2] * n + corners[:, 3], corners[:, 0] * n + corners[:, 1]))
-    corners = corners[order]
-    same_as_next = np.append((corners[1:] == corners[:-1]).all(axis=1), False)
-    shared = same_as_next | np.insert(same_as_next[:-1], 0, False)
+    order, as_next = _equal_rows(np.sort(faces, axis=1))
+    shared = as_next | np.insert(as_next[:-1], 0, False)
     return faces[np.sort(order[~shared])]
 
 
@@ -199,6 +196,33 @@ def _check_shapes(mesh: Mesh) -> None:
             f"(scaled Jacobian {quality[element]:.3g}; {np.count_nonzero(bad)} such elements of {len(bad)}): "
             "mend the mesh"
         )
+
+
+def _check_neighbours(mesh: Mesh) -> None:
+    """No element may be there twice, and no face may belong to three: contact would take such faces for inner ones."""
+    order, as_next = _equal_rows(np.sort(mesh.hexes, axis=1))
+    if as_next.any():
+        first, second = sorted(order[np.argmax(as_next) :][:2].tolist())
+        raise MeshError(
+            f"elements {first} and {second} at {_position(mesh, first)} have the same eight nodes "
+            f"({np.count_nonzero(as_next)} such pairs): remove the doubles"
+        )
+    order, as_next = _equal_rows(np.sort(mesh.hexes[:, FACES].reshape(-1, 4), axis=1))
+    thrice = as_next[:-1] & as_next[1:]
+    if thrice.any():
+        owners = sorted((order[np.argmax(thrice) :][:3] // len(FACES)).tolist())
+        raise MeshError(
+            f"elements {owners[0]}, {owners[1]} and {owners[2]} at {_position(mesh, owners[0])} share one face, "
+            "which can join only two: mend the mesh"
+        )
+
+
+def _equal_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Order (k,) that brings equal rows of node indices (k, even) together, and whether each is as the next in it."""
+    pairs = rows[:, ::2].astype(np.int64) << 32 | rows[:, 1::2]
+    order = np.lexsort(pairs.T)
+    pairs = pairs[order]
+    return order, np.append((pairs[1:] == pairs[:-1]).all(axis=1), False)
 
 
 def _warn_of_coincident_nodes(mesh: Mesh) -> None:

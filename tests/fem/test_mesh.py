@@ -105,6 +105,21 @@ def test_unused_nodes_are_refused_or_dropped(block):
     assert mended.nodes("some").tolist() == [4, 5]
 
 
+def test_elements_that_are_there_twice_are_named(block):
+    turned = block.hexes[9][[1, 2, 3, 0, 5, 6, 7, 4]]
+    with pytest.raises(MeshError, match=r"elements 9 and 60 at \(.*\) m have the same eight nodes \(1 such pairs\)"):
+        check_mesh(changed(block, hexes=[*block.hexes, turned]))
+
+
+def test_a_face_of_three_elements_is_refused(block):
+    top = block.hexes[-1, 4:]
+    points = np.concatenate([block.points, block.points[top] + [0.0, 0.0, 0.1], block.points[top] + [0.0, 0.01, 0.2]])
+    on_top = [[*top, *range(120, 124)], [*top, *range(124, 128)]]
+    check_mesh(changed(block, points[:124], [*block.hexes, on_top[0]]))
+    with pytest.raises(MeshError, match=r"elements 59, 60 and 61 at \(.*\) m share one face, which can join only two"):
+        check_mesh(changed(block, points, [*block.hexes, *on_top]))
+
+
 def test_unmerged_parts_and_millimetres_are_warned_of(block):
     other = block.points + np.array([0.1, 0.0, 0.0])
     points = np.concatenate([block.points, other])
