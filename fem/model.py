@@ -93,18 +93,21 @@ class Model:
         return self
 
     def contact(self, body: RigidBody, nodes=None, method: str = "kinematic") -> "Model":
-        """Let nodes (default: the whole surface) touch a rigid body."""
+        """Let nodes (default: the whole surface) touch a rigid body, which none of them may lie in at the start.
+
+        By default no node of the mesh may, or the body would begin inside it.
+        """
         if method not in CONTACTS:
             raise BoundaryError(f"no contact method is called '{method}'; choose one of {', '.join(CONTACTS)}")
-        chosen = surface_nodes(self.mesh) if nodes is None else self.nodes(nodes)
-        inside = body.distance(self.mesh.points[chosen]) < -1e-9
+        given = self.nodes(nodes)
+        inside = body.distance(self.mesh.points[given]) < -1e-9
         if inside.any():
-            node = int(chosen[np.argmax(inside)])
+            node = int(given[np.argmax(inside)])
             place = tuple(self.mesh.points[node].tolist())
             raise BoundaryError(
                 f"node {node} at {place} lies inside the rigid body '{body.name}' at the start; move one of them"
             )
-        self.contacts.append(Contact(body, np.ascontiguousarray(chosen, np.int64), method))
+        self.contacts.append(Contact(body, surface_nodes(self.mesh) if nodes is None else given, method))
         return self
 
     def fingerprint(self) -> str:

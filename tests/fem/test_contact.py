@@ -123,3 +123,7 @@ def test_the_start_inside_a_body_is_refused(rubber):
     mesh = box((0.1, 0.1, 0.1), (2, 2, 2))
     with pytest.raises(ValueError, match="inside the rigid body 'wall'"):
         Model(mesh, rubber).contact(plane((0, 0, 0.01)))
+    within = sphere((0.05, 0.05, 0.05), 0.01)
+    with pytest.raises(ValueError, match=r"node 13 at \(0.05, 0.05, 0.05\) lies inside the rigid body 'sphere'"):
+        Model(mesh, rubber).contact(within)
+    Model(mesh, rubber).contact(within, nodes="z_max")  # the other nodes do not meet it
