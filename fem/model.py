@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from fem.mesh import Mesh, MeshError, as_nodes, check_mesh, surface_nodes
 
 ELEMENTS = ("hex8r", "hex8")
 CONTACTS = ("kinematic", "penalty")
+SAMPLES = [0.0, *np.geomspace(1e-9, 1e-1, 41).tolist()]  # s: times that tell one load from another
 
 
 @dataclass(frozen=True)
@@ -111,16 +113,19 @@ class Model:
         return self
 
     def fingerprint(self) -> str:
-        """Hash of all that decides the result, so that a checkpoint is only resumed by the model that wrote it."""
+        """Hash of all that decides the result, so that a checkpoint is only resumed by the model that wrote it.
+
+        Of a function of time, its values at SAMPLES.
+        """
         digest = hashlib.sha256(f"{self.law.name} {self.element} {self.controls} {self.copies}".encode())
         arrays = [self.mesh.points, self.mesh.hexes, self.law.params, self.velocity, self.free]
         for contact in self.contacts:
             digest.update(f"{contact.method} {contact.body.shape} {contact.body.friction}".encode())
             arrays += [contact.body.numbers, contact.body.velocity, contact.nodes]
         for condition in self.motions:
-            arrays.append(condition.nodes)
+            arrays += [condition.nodes, np.array(condition.axis), _samples(condition.value)]
         for load in self.pressures:
-            arrays.append(load.faces)
+            arrays += [load.faces, _samples(load.value)]
         for array in arrays:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -130,3 +135,12 @@ class Model:
         if axis not in ("x", "y", "z"):
             raise BoundaryError(f"no direction is called '{axis}'; use x, y or z")
         return "xyz".index(axis)
+
+
+def _samples(value: Callable[[float], float]) -> np.ndarray:
+    """Values of a load at SAMPLES; not a number where it has none, beyond the end of a table, say."""
+    values = np.full(len(SAMPLES), np.nan)
+    for k, time in enumerate(SAMPLES):
+        with suppress(Exception):
+            values[k] = value(time)
+    return values

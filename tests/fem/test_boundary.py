@@ -63,6 +63,31 @@ def test_nodes_are_given_by_name_number_or_mask(law):
     assert np.array_equal(model.nodes(None), np.arange(27)) and model.nodes(5).tolist() == [5]
 
 
+def test_every_change_of_a_load_changes_the_fingerprint(law):
+    def fingerprint(change) -> str:
+        return change(Model(box((1, 1, 1), (1, 1, 1)), law)).fingerprint()
+
+    def table(time, end=1e-5):  # a user's table that ends
+        if time > end:
+            raise ValueError("beyond the table")
+        return 5.0 * time
+
+    changes = [
+        lambda model: model,
+        lambda model: model.prescribe_velocity("z_max", "z", 1.0),
+        lambda model: model.prescribe_velocity("z_max", "z", 2.0),
+        lambda model: model.prescribe_velocity("z_max", "x", 1.0),
+        lambda model: model.prescribe_velocity("z_max", "z", lambda time: 1.0 if time < 1e-5 else 0.0),
+        lambda model: model.prescribe_velocity("z_max", "z", lambda time: 1.0 if time < 2e-5 else 0.0),
+        lambda model: model.pressure("z_max", 1.0),
+        lambda model: model.pressure("z_max", 2.0),
+        lambda model: model.pressure("z_max", table),
+        lambda model: model.pressure("z_max", lambda time: table(time, 3e-5)),
+    ]
+    assert len({fingerprint(change) for change in changes}) == len(changes)
+    assert all(fingerprint(change) == fingerprint(change) for change in changes)
+
+
 def test_conditions_that_do_not_fit_are_refused(law):
     mesh = box((1, 1, 1), (2, 2, 2))
     model = Model(Mesh(mesh.points, mesh.hexes, dict(mesh.node_sets) | {"nothing": []}), law)
