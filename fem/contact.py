@@ -155,7 +155,7 @@ def kinematic_contact(shape, numbers, body_velocity, friction, time_new, dt, dt_
     """Correct the velocities of `nodes` so that none ends the step inside the body.
 
     position (n, 3) reference, displacement (n, 3) at the start of the step, velocity (n, 3) predicted, corrected in
-    place; before (n, 3) velocity half a step ago; free (n, 3) is 0 for directions held by supports. result (6,)
+    place; before (n, 3) velocity half a step ago; free (n, 3) is 0 for directions that are held or moved. result (6,)
     receives the force on the body (3), work of the body on the nodes, energy lost in contact, number of touching nodes.
     """
     bx, by, bz = body_velocity[0] * time_new, body_velocity[1] * time_new, body_velocity[2] * time_new

@@ -79,15 +79,27 @@ class Model:
 
     def fix(self, nodes, axes: str = "xyz") -> "Model":
         """Hold nodes in the named directions; a symmetry plane holds its normal: `fix('symmetry_x', 'x')`."""
+        chosen, moved = self.nodes(nodes), self.moved
         for axis in axes:
-            self.free[self.nodes(nodes), self._axis(axis)] = 0.0
+            column = self._axis(axis)
+            self._refuse_both(chosen[moved[chosen, column]], axis)
+            self.free[chosen, column] = 0.0
         return self
 
     def prescribe_velocity(self, nodes, axis: str, value: float | Callable[[float], float]) -> "Model":
         """Move nodes in a direction with a velocity in m/s: a number or a function of time in s."""
         chosen, column = self.nodes(nodes), self._axis(axis)
+        self._refuse_both(chosen[self.free[chosen, column] == 0.0], axis)
         self.motions.append(PrescribedVelocity(chosen, column, as_function(value)))
         return self
+
+    @property
+    def moved(self) -> np.ndarray:
+        """Whether each node's velocity is prescribed in each direction, (n, 3) bool."""
+        moved = np.zeros(self.free.shape, bool)
+        for motion in self.motions:
+            moved[motion.nodes, motion.axis] = True
+        return moved
 
     def pressure(self, nodes, value: float | Callable[[float], float]) -> "Model":
         """Press on the surface faces of a node set with a pressure in Pa: a number or a function of time in s."""
@@ -97,7 +109,8 @@ class Model:
     def contact(self, body: RigidBody, nodes=None, method: str = "kinematic") -> "Model":
         """Let nodes (default: the whole surface) touch a rigid body, which none of them may lie in at the start.
 
-        By default no node of the mesh may, or the body would begin inside it.
+        By default no node of the mesh may, or the body would begin inside it. Supports and prescribed velocities go
+        before contact, as in ABAQUS: a node is not pushed in a direction in which it is held or moved.
         """
         if method not in CONTACTS:
             raise BoundaryError(f"no contact method is called '{method}'; choose one of {', '.join(CONTACTS)}")
@@ -129,6 +142,13 @@ class Model:
         for array in arrays:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+    def _refuse_both(self, nodes: np.ndarray, axis: str) -> None:
+        if len(nodes):
+            place = tuple(self.mesh.points[nodes[0]].tolist())
+            raise BoundaryError(
+                f"node {nodes[0]} at {place} would be both fixed and moved in {axis}; choose one of them"
+            )
 
     @staticmethod
     def _axis(axis: str) -> int:

@@ -62,6 +62,7 @@ class Solver:
         )
         self.inverse_mass = 1.0 / self.mass
         self.held = np.flatnonzero(model.free.ravel() == 0.0)
+        self.pushable = np.where(model.moved, 0.0, model.free)
         self.displacement = np.zeros_like(points)
         self.velocity = model.velocity * model.free
         self.before = np.zeros_like(points)
@@ -195,7 +196,7 @@ def _touch(account: ContactAccount, nodes: np.ndarray, solver: Solver, time: flo
     """Correct the velocities of the nodes that touch a body, and account for it."""
     body, result = account.contact.body, account.result
     result[:] = 0.0
-    shared = (dt, dt_mid, nodes, solver.model.free, solver.model.mesh.points, solver.displacement, solver.mass,
+    shared = (dt, dt_mid, nodes, solver.pushable, solver.model.mesh.points, solver.displacement, solver.mass,
               solver.velocity, solver.before, result)  # fmt: skip
     if account.contact.method == "kinematic":
         kinematic_contact(body.shape, body.numbers, body.velocity, body.friction, time + dt, *shared)

@@ -101,6 +101,11 @@ def test_conditions_that_do_not_fit_are_refused(law):
         (lambda: model.fix([0.0, 1.0], "x"), r"float64 of shape \(2,\)"),
         (lambda: model.fix("nothing", "x"), "set 'nothing' is empty: no hexahedron uses its nodes"),
         (lambda: model.initial_velocity((1, np.nan, 0)), "finite"),
+        (lambda: model.fix("z_min").prescribe_velocity("x_min", "z", 1.0), "node 0 .* both fixed and moved in z"),
+        (
+            lambda: model.prescribe_velocity("z_max", "x", 1.0).fix("x_max"),
+            r"node 20 at \(1.0, 0.0, 1.0\) .* moved in x",
+        ),
         (lambda: model.pressure([0, 1], 1.0), "surface face"),
         (lambda: Model(box((1, 1, 1), (1, 1, 1)), law, "hex20"), "no element is called 'hex20'"),
     ):

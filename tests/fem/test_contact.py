@@ -127,3 +127,17 @@ def test_the_start_inside_a_body_is_refused(rubber):
     with pytest.raises(ValueError, match=r"node 13 at \(0.05, 0.05, 0.05\) lies inside the rigid body 'sphere'"):
         Model(mesh, rubber).contact(within)
     Model(mesh, rubber).contact(within, nodes="z_max")  # the other nodes do not meet it
+
+
+@pytest.mark.parametrize("method", ["kinematic", "penalty"])
+def test_prescribed_motion_goes_before_contact_and_energy_balances(method, rubber):
+    mesh = box((0.1, 0.1, 0.1), (4, 4, 4))
+    through = Model(mesh, rubber).prescribe_velocity("z_min", "z", -10.0).contact(plane(), method=method)
+    solver = (result := run(through, 2e-4)).solver
+    assert solver.displacement[mesh.nodes("z_min"), 2] == pytest.approx(-2e-3, rel=0.01)
+    assert result.summary["contact_impulse"] == 0.0
+    assert result.summary["max_energy_error"] < 1e-10
+    press = Model(mesh, rubber).prescribe_velocity("z_max", "z", -1.0).contact(plane(), method=method)
+    result = run(press, 2e-3)
+    assert result.summary["contact_impulse"] > 0.0
+    assert result.summary["max_energy_error"] < 1e-2
