@@ -38,6 +38,8 @@ class Model:
     def __init__(self, mesh: Mesh, law: Law, element: str = "hex8r", controls: Controls | None = None, copies: int = 1):
         if element not in ELEMENTS:
             raise BoundaryError(f"no element is called '{element}'; choose one of {', '.join(ELEMENTS)}")
+        if not isinstance(law, Law):
+            raise BoundaryError(f"law is a {type(law).__name__}; give a Law, such as load_material('copper_j2').law")
         check_mesh(mesh)
         self.mesh, self.law, self.element, self.copies = mesh, law, element, copies
         self.controls = controls or Controls()
@@ -90,7 +92,7 @@ class Model:
         """Move nodes in a direction with a velocity in m/s: a number or a function of time in s."""
         chosen, column = self.nodes(nodes), self._axis(axis)
         self._refuse_both(chosen[self.free[chosen, column] == 0.0], axis)
-        self.motions.append(PrescribedVelocity(chosen, column, as_function(value)))
+        self.motions.append(PrescribedVelocity(chosen, column, _load("velocity", value)))
         return self
 
     @property
@@ -103,7 +105,7 @@ class Model:
 
     def pressure(self, nodes, value: float | Callable[[float], float]) -> "Model":
         """Press on the surface faces of a node set with a pressure in Pa: a number or a function of time in s."""
-        self.pressures.append(Pressure(boundary_faces(self.mesh, self.nodes(nodes)), as_function(value)))
+        self.pressures.append(Pressure(boundary_faces(self.mesh, self.nodes(nodes)), _load("pressure", value)))
         return self
 
     def contact(self, body: RigidBody, nodes=None, method: str = "kinematic") -> "Model":
@@ -155,6 +157,12 @@ class Model:
         if axis not in ("x", "y", "z"):
             raise BoundaryError(f"no direction is called '{axis}'; use x, y or z")
         return "xyz".index(axis)
+
+
+def _load(name: str, value: float | Callable[[float], float]) -> Callable[[float], float]:
+    if not callable(value) and not np.isfinite(value):
+        raise BoundaryError(f"{name} is {value}; give a finite number or a function of time")
+    return as_function(value)
 
 
 def _samples(value: Callable[[float], float]) -> np.ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from constitutive.law import law_definition
+from constitutive.material import load_material
 from fem.boundary import BoundaryError
 from fem.elements import Controls
 from fem.mesh import Mesh
@@ -106,6 +107,9 @@ def test_conditions_that_do_not_fit_are_refused(law):
             lambda: model.prescribe_velocity("z_max", "x", 1.0).fix("x_max"),
             r"node 20 at \(1.0, 0.0, 1.0\) .* moved in x",
         ),
+        (lambda: model.prescribe_velocity("z_max", "z", np.nan), "velocity is nan; give a finite number"),
+        (lambda: model.pressure("z_max", -np.inf), "pressure is -inf; give a finite number"),
+        (lambda: Model(mesh, load_material("copper_j2")), r"law is a Material; give a Law, such as .*\.law"),
         (lambda: model.pressure([0, 1], 1.0), "surface face"),
         (lambda: Model(box((1, 1, 1), (1, 1, 1)), law, "hex20"), "no element is called 'hex20'"),
     ):
