@@ -15,7 +15,7 @@ UNITS = {
         ("kinetic", "internal", "hourglass", "viscous", "contact", "external", "total"), "J, of the whole body"
     ),
     "error": "1, energy out of balance over initial and external energy",
-    **dict.fromkeys(("momentum_x", "momentum_y", "momentum_z"), "kg m/s"),
+    **dict.fromkeys(("momentum_x", "momentum_y", "momentum_z"), "kg m/s, of the whole body"),
     "contact_force": "N, along the axis of the rigid body (a sphere's is its motion's), mean since the row before",
 }
 

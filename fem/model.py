@@ -15,6 +15,7 @@ from fem.mesh import Mesh, MeshError, as_nodes, check_mesh, surface_nodes
 
 ELEMENTS = ("hex8r", "hex8")
 CONTACTS = ("kinematic", "penalty")
+MIRRORED = {1: "", 2: "x", 4: "xy", 8: "xyz"}  # number of copies -> normals of the planes of symmetry
 SAMPLES = [0.0, *np.geomspace(1e-9, 1e-1, 41).tolist()]  # s: times that tell one load from another
 
 
@@ -31,8 +32,9 @@ class Model:
     """A deformable body: hexahedral mesh (metres) of one material law, in SI units.
 
     `element` is 'hex8r' (one point, hourglass control) or 'hex8' (2x2x2 points, F-bar). `copies` is the number of
-    equal parts that symmetry leaves out, this one included (4 for a quarter): energies, forces and momenta are
-    reported for the whole. Raises MeshError for a bad mesh, BoundaryError for conditions that do not fit it.
+    equal parts that planes of symmetry leave out, this one included: 2 for a half, mirrored in x, 4 for a quarter,
+    mirrored in x and y, 8 for an eighth; `fix` holds the planes. Energies, forces and momenta are reported for the
+    whole. Raises MeshError for a bad mesh, BoundaryError for conditions that do not fit it.
     """
 
     def __init__(self, mesh: Mesh, law: Law, element: str = "hex8r", controls: Controls | None = None, copies: int = 1):
@@ -40,6 +42,8 @@ class Model:
             raise BoundaryError(f"no element is called '{element}'; choose one of {', '.join(ELEMENTS)}")
         if not isinstance(law, Law):
             raise BoundaryError(f"law is a {type(law).__name__}; give a Law, such as load_material('copper_j2').law")
+        if copies not in MIRRORED:
+            raise BoundaryError(f"copies is {copies}; give 1, or 2, 4 or 8 for a half, a quarter or an eighth")
         check_mesh(mesh)
         self.mesh, self.law, self.element, self.copies = mesh, law, element, copies
         self.controls = controls or Controls()
@@ -126,6 +130,17 @@ class Model:
             )
         self.contacts.append(Contact(body, surface_nodes(self.mesh) if nodes is None else given, method))
         return self
+
+    @property
+    def mirrored(self) -> str:
+        """Normals of the planes of symmetry: '', 'x', 'xy' or 'xyz'. Raises BoundaryError where one is held nowhere."""
+        for axis in MIRRORED[self.copies]:
+            if self.free[:, self._axis(axis)].all():
+                raise BoundaryError(
+                    f"copies={self.copies} mirrors the body in {MIRRORED[self.copies]}, but no node is held in {axis}: "
+                    f"fix the plane of symmetry, fix('symmetry_{axis}', '{axis}')"
+                )
+        return MIRRORED[self.copies]
 
     def fingerprint(self) -> str:
         """Hash of all that decides the result, so that a checkpoint is only resumed by the model that wrote it.

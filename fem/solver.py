@@ -52,7 +52,7 @@ class Solver:
     """The state of a run and the step that advances it."""
 
     def __init__(self, model: Model, threads: int = 1):
-        self.model = model
+        self.model, self.mirrored = model, len(model.mirrored)
         bodies = [contact.body for contact in model.contacts]
         self.elements: Elements = ELEMENT_TYPES[model.element](model.mesh, model.law, model.controls, bodies)
         self.elements.share_out(threads)
@@ -169,8 +169,10 @@ class Solver:
         return {name: float(value) * self.model.copies for name, value in parts.items()} | {"error": float(error)}
 
     def momentum(self) -> np.ndarray:
-        """Momentum (3,) of the whole body in kg m/s (for a symmetric part: of this part)."""
-        return self.mass @ self.velocity
+        """Momentum (3,) of the whole body in kg m/s; copies included, which cancel where they are mirrored."""
+        momentum = self.model.copies * (self.mass @ self.velocity)
+        momentum[: self.mirrored] = 0.0
+        return momentum
 
     def save(self) -> dict[str, Any]:
         """Everything that changes, for a checkpoint."""

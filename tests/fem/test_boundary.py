@@ -11,6 +11,7 @@ from fem.mesh import Mesh
 from fem.meshing import box
 from fem.model import Model
 from fem.run import run
+from fem.solver import Solver
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,17 @@ def test_constant_pressure_accelerates_a_free_block_and_its_work_is_the_kinetic_
     assert momentum[2] == pytest.approx(1e5 * 0.01 * 2e-3, rel=5e-3)
     assert np.abs(momentum[:2]).max() < 1e-6 * momentum[2]
     assert result.summary["max_energy_error"] < 1e-2
+
+
+def test_a_quarter_reports_energies_and_momenta_of_the_whole(law):
+    whole, quarter = box((0.1, 0.1, 0.1), (4, 4, 2)), box((0.05, 0.05, 0.1), (2, 2, 2))
+    whole = Mesh(whole.points - [0.05, 0.05, 0.0], whole.hexes, whole.node_sets)
+    quarter = Model(quarter, law, copies=4).fix("x_min", "x").fix("y_min", "y")
+    one, four = (run(model.pressure("z_min", 1e5), 1e-4).history for model in (Model(whole, law), quarter))
+    for name in ("kinetic", "internal", "external", "momentum_z"):
+        assert four.column(name)[-1] > 0.0
+        assert four.column(name) == pytest.approx(one.column(name), rel=1e-9, abs=1e-12), name
+    assert (four.column("momentum_x") == 0.0).all() and (four.column("momentum_y") == 0.0).all()
 
 
 @pytest.mark.parametrize("element", ["hex8r", "hex8"])
@@ -109,6 +121,11 @@ def test_conditions_that_do_not_fit_are_refused(law):
         ),
         (lambda: model.prescribe_velocity("z_max", "z", np.nan), "velocity is nan; give a finite number"),
         (lambda: model.pressure("z_max", -np.inf), "pressure is -inf; give a finite number"),
+        (lambda: Model(mesh, law, copies=0), "copies is 0; give 1, or 2, 4 or 8"),
+        (
+            lambda: Solver(Model(mesh, law, copies=4).fix("x_min", "x")),
+            "mirrors the body in xy, but no node is held in y",
+        ),
         (lambda: Model(mesh, load_material("copper_j2")), r"law is a Material; give a Law, such as .*\.law"),
         (lambda: model.pressure([0, 1], 1.0), "surface face"),
         (lambda: Model(box((1, 1, 1), (1, 1, 1)), law, "hex20"), "no element is called 'hex20'"),
