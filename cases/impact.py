@@ -109,7 +109,7 @@ def compute(name: str, options: argparse.Namespace, build: Build, finish: Finish
 def symmetric_model(mesh: Mesh, material: Material, options: argparse.Namespace, controls: Controls) -> Model:
     """The model of a body made whole or as a quarter, held in its planes of symmetry."""
     quarter = options.symmetry == "quarter"
-    model = Model(mesh, material.law, options.element, controls, copies=4 if quarter else 1)
+    model = Model(mesh, material.law, options.element, controls, mirrored="xy" if quarter else "")
     return model.fix("symmetry_x", "x").fix("symmetry_y", "y") if quarter else model
 
 

@@ -15,7 +15,7 @@ from fem.mesh import Mesh, MeshError, as_nodes, check_mesh, surface_nodes
 
 ELEMENTS = ("hex8r", "hex8")
 CONTACTS = ("kinematic", "penalty")
-MIRRORED = {1: "", 2: "x", 4: "xy", 8: "xyz"}  # number of copies -> normals of the planes of symmetry
+MIRRORED = ("", "x", "y", "z", "xy", "xz", "yz", "xyz")  # normals of planes of symmetry
 SAMPLES = [0.0, *np.geomspace(1e-9, 1e-1, 41).tolist()]  # s: times that tell one load from another
 
 
@@ -31,21 +31,22 @@ class Contact:
 class Model:
     """A deformable body: hexahedral mesh (metres) of one material law, in SI units.
 
-    `element` is 'hex8r' (one point, hourglass control) or 'hex8' (2x2x2 points, F-bar). `copies` is the number of
-    equal parts that planes of symmetry leave out, this one included: 2 for a half, mirrored in x, 4 for a quarter,
-    mirrored in x and y, 8 for an eighth; `fix` holds the planes. Energies, forces and momenta are reported for the
-    whole. Raises MeshError for a bad mesh, BoundaryError for conditions that do not fit it.
+    `element` is 'hex8r' (one point, hourglass control) or 'hex8' (2x2x2 points, F-bar). `mirrored` names the normals of
+    the planes of symmetry of a part: "xy" for a quarter of a body; `fix` holds the planes. Energies, forces and momenta
+    are reported for the whole. Raises MeshError for a bad mesh, BoundaryError for conditions that do not fit it.
     """
 
-    def __init__(self, mesh: Mesh, law: Law, element: str = "hex8r", controls: Controls | None = None, copies: int = 1):
+    def __init__(
+        self, mesh: Mesh, law: Law, element: str = "hex8r", controls: Controls | None = None, mirrored: str = ""
+    ):
         if element not in ELEMENTS:
             raise BoundaryError(f"no element is called '{element}'; choose one of {', '.join(ELEMENTS)}")
         if not isinstance(law, Law):
             raise BoundaryError(f"law is a {type(law).__name__}; give a Law, such as load_material('copper_j2').law")
-        if copies not in MIRRORED:
-            raise BoundaryError(f"copies is {copies}; give 1, or 2, 4 or 8 for a half, a quarter or an eighth")
+        if mirrored not in MIRRORED:
+            raise BoundaryError(f"mirrored is '{mirrored}'; give the normals of planes of symmetry, such as 'xy'")
         check_mesh(mesh)
-        self.mesh, self.law, self.element, self.copies = mesh, law, element, copies
+        self.mesh, self.law, self.element, self.mirrored = mesh, law, element, mirrored
         self.controls = controls or Controls()
         self.velocity = np.zeros_like(mesh.points)
         self.free = np.ones_like(mesh.points)
@@ -95,7 +96,7 @@ class Model:
     def prescribe_velocity(self, nodes, axis: str, value: float | Callable[[float], float]) -> "Model":
         """Move nodes in a direction with a velocity in m/s: a number or a function of time in s."""
         chosen, column = self.nodes(nodes), self._axis(axis)
-        self._refuse_both(chosen[self.free[chosen, column] == 0.0], axis)
+        self._refuse_both(chosen[(self.free[chosen, column] == 0.0) | self.moved[chosen, column]], axis)
         self.motions.append(PrescribedVelocity(chosen, column, _load("velocity", value)))
         return self
 
@@ -132,23 +133,27 @@ class Model:
         return self
 
     @property
-    def mirrored(self) -> str:
-        """Normals of the planes of symmetry: '', 'x', 'xy' or 'xyz'. Raises BoundaryError where one is held nowhere."""
-        for axis in MIRRORED[self.copies]:
+    def copies(self) -> int:
+        """Parts that the whole body has, this one included."""
+        return 2 ** len(self.mirrored)
+
+    def check_symmetry(self) -> None:
+        """Raise BoundaryError where a plane of symmetry is held nowhere."""
+        for axis in self.mirrored:
             if self.free[:, self._axis(axis)].all():
                 raise BoundaryError(
-                    f"copies={self.copies} mirrors the body in {MIRRORED[self.copies]}, but no node is held in {axis}: "
+                    f"the body is mirrored in {axis}, but no node is held in {axis}: "
                     f"fix the plane of symmetry, fix('symmetry_{axis}', '{axis}')"
                 )
-        return MIRRORED[self.copies]
 
     def fingerprint(self) -> str:
         """Hash of all that decides the result, so that a checkpoint is only resumed by the model that wrote it.
 
         Of a function of time, its values at SAMPLES.
         """
-        digest = hashlib.sha256(f"{self.law.name} {self.element} {self.controls} {self.copies}".encode())
-        arrays = [self.mesh.points, self.mesh.hexes, self.law.params, self.velocity, self.free]
+        law = self.law
+        digest = hashlib.sha256(f"{law.name} {self.element} {self.controls} {self.mirrored} {law.density}".encode())
+        arrays = [self.mesh.points, self.mesh.hexes, law.params, law.initial_state(1), self.velocity, self.free]
         for contact in self.contacts:
             digest.update(f"{contact.method} {contact.body.shape} {contact.body.friction}".encode())
             arrays += [contact.body.numbers, contact.body.velocity, contact.nodes]
@@ -164,7 +169,7 @@ class Model:
         if len(nodes):
             place = tuple(self.mesh.points[nodes[0]].tolist())
             raise BoundaryError(
-                f"node {nodes[0]} at {place} would be both fixed and moved in {axis}; choose one of them"
+                f"node {nodes[0]} at {place} would be held or moved twice in {axis}; choose one of them"
             )
 
     @staticmethod

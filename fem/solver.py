@@ -52,7 +52,8 @@ class Solver:
     """The state of a run and the step that advances it."""
 
     def __init__(self, model: Model, threads: int = 1):
-        self.model, self.mirrored = model, len(model.mirrored)
+        self.model = model
+        model.check_symmetry()
         bodies = [contact.body for contact in model.contacts]
         self.elements: Elements = ELEMENT_TYPES[model.element](model.mesh, model.law, model.controls, bodies)
         self.elements.share_out(threads)
@@ -171,7 +172,7 @@ class Solver:
     def momentum(self) -> np.ndarray:
         """Momentum (3,) of the whole body in kg m/s; copies included, which cancel where they are mirrored."""
         momentum = self.model.copies * (self.mass @ self.velocity)
-        momentum[: self.mirrored] = 0.0
+        momentum[["xyz".index(axis) for axis in self.model.mirrored]] = 0.0
         return momentum
 
     def save(self) -> dict[str, Any]:

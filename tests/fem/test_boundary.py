@@ -33,7 +33,7 @@ def test_constant_pressure_accelerates_a_free_block_and_its_work_is_the_kinetic_
 def test_a_quarter_reports_energies_and_momenta_of_the_whole(law):
     whole, quarter = box((0.1, 0.1, 0.1), (4, 4, 2)), box((0.05, 0.05, 0.1), (2, 2, 2))
     whole = Mesh(whole.points - [0.05, 0.05, 0.0], whole.hexes, whole.node_sets)
-    quarter = Model(quarter, law, copies=4).fix("x_min", "x").fix("y_min", "y")
+    quarter = Model(quarter, law, mirrored="xy").fix("x_min", "x").fix("y_min", "y")
     one, four = (run(model.pressure("z_min", 1e5), 1e-4).history for model in (Model(whole, law), quarter))
     for name in ("kinetic", "internal", "external", "momentum_z"):
         assert four.column(name)[-1] > 0.0
@@ -97,6 +97,11 @@ def test_every_change_of_a_load_changes_the_fingerprint(law):
         lambda model: model.pressure("z_max", table),
         lambda model: model.pressure("z_max", lambda time: table(time, 3e-5)),
     ]
+    laws = [load_material(name, None, changed).law for name, changed in (
+        ("copper_j2", {}), ("copper_j2", {"density": 8000.0}), ("ofhc_copper", {}),
+        ("ofhc_copper", {"initial_temperature": 400.0}), ("magnesium_liu2022", {"grains": 2}),
+        ("magnesium_liu2022", {"grains": 2, "texture_seed": 1}))]  # fmt: skip
+    assert len({Model(box((1, 1, 1), (1, 1, 1)), law).fingerprint() for law in laws}) == len(laws)
     assert len({fingerprint(change) for change in changes}) == len(changes)
     assert all(fingerprint(change) == fingerprint(change) for change in changes)
 
@@ -114,17 +119,18 @@ def test_conditions_that_do_not_fit_are_refused(law):
         (lambda: model.fix([0.0, 1.0], "x"), r"float64 of shape \(2,\)"),
         (lambda: model.fix("nothing", "x"), "set 'nothing' is empty: no hexahedron uses its nodes"),
         (lambda: model.initial_velocity((1, np.nan, 0)), "finite"),
-        (lambda: model.fix("z_min").prescribe_velocity("x_min", "z", 1.0), "node 0 .* both fixed and moved in z"),
+        (lambda: model.fix("z_min").prescribe_velocity("x_min", "z", 1.0), "node 0 .* held or moved twice in z"),
         (
             lambda: model.prescribe_velocity("z_max", "x", 1.0).fix("x_max"),
-            r"node 20 at \(1.0, 0.0, 1.0\) .* moved in x",
+            r"node 20 at \(1.0, 0.0, 1.0\) .* moved twice in x",
         ),
+        (lambda: model.prescribe_velocity("z_max", "x", 2.0), "held or moved twice in x"),
         (lambda: model.prescribe_velocity("z_max", "z", np.nan), "velocity is nan; give a finite number"),
         (lambda: model.pressure("z_max", -np.inf), "pressure is -inf; give a finite number"),
-        (lambda: Model(mesh, law, copies=0), "copies is 0; give 1, or 2, 4 or 8"),
+        (lambda: Model(mesh, law, mirrored="yx"), "mirrored is 'yx'"),
         (
-            lambda: Solver(Model(mesh, law, copies=4).fix("x_min", "x")),
-            "mirrors the body in xy, but no node is held in y",
+            lambda: Solver(Model(mesh, law, mirrored="xy").fix("x_min", "x")),
+            "mirrored in y, but no node is held in y",
         ),
         (lambda: Model(mesh, load_material("copper_j2")), r"law is a Material; give a Law, such as .*\.law"),
         (lambda: model.pressure([0, 1], 1.0), "surface face"),
