@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 NAME, PREVIOUS, TEMPORARY = "checkpoint.npz", "checkpoint.previous.npz", "checkpoint.writing"
-FORMAT = 3
+FORMAT = 4
 
 
 class CheckpointError(RuntimeError):

@@ -151,12 +151,12 @@ def _friction(mu, mass_over_dt, fx, fy, fz, nx, ny, nz, wx, wy, wz):
 
 @njit
 def kinematic_contact(shape, numbers, body_velocity, friction, time_new, dt, dt_mid, nodes, free, position,
-                      displacement, mass, velocity, before, result):  # fmt: skip
+                      displacement, mass, velocity, result):  # fmt: skip
     """Correct the velocities of `nodes` so that none ends the step inside the body.
 
     position (n, 3) reference, displacement (n, 3) at the start of the step, velocity (n, 3) predicted, corrected in
-    place; before (n, 3) velocity half a step ago; free (n, 3) is 0 for directions that are held or moved. result (6,)
-    receives the force on the body (3), work of the body on the nodes, energy lost in contact, number of touching nodes.
+    place; free (n, 3) is 0 for directions that are held or moved. result (5,) receives the force on the body (3), the
+    work of the body, the number of touching nodes.
     """
     bx, by, bz = body_velocity[0] * time_new, body_velocity[1] * time_new, body_velocity[2] * time_new
     for n in nodes:
@@ -183,28 +183,21 @@ def kinematic_contact(shape, numbers, body_velocity, friction, time_new, dt, dt_
             scale = mass[n] / dt_mid
             fx, fy, fz = (vx - ux) * scale, (vy - uy) * scale, (vz - uz) * scale
             velocity[n, 0], velocity[n, 1], velocity[n, 2] = vx, vy, vz
-            _account(result, dt_mid, body_velocity, fx, fy, fz, n, velocity, before)
+            _account(result, dt_mid, body_velocity, fx, fy, fz)
 
 
 @inline
-def _account(result, dt_mid, body_velocity, fx, fy, fz, n, velocity, before):
+def _account(result, dt_mid, body_velocity, fx, fy, fz):
     result[0] -= fx
     result[1] -= fy
     result[2] -= fz
-    power = fx * body_velocity[0] + fy * body_velocity[1] + fz * body_velocity[2]
-    given = 0.5 * (
-        fx * (velocity[n, 0] + before[n, 0])
-        + fy * (velocity[n, 1] + before[n, 1])
-        + fz * (velocity[n, 2] + before[n, 2])
-    )
-    result[3] += power * dt_mid
-    result[4] += (power - given) * dt_mid
-    result[5] += 1.0
+    result[3] += (fx * body_velocity[0] + fy * body_velocity[1] + fz * body_velocity[2]) * dt_mid
+    result[4] += 1.0
 
 
 @njit
 def penalty_contact(shape, numbers, body_velocity, friction, time, dt, dt_mid, nodes, free, position, displacement,
-                    mass, velocity, before, result, stiffness):  # fmt: skip
+                    mass, velocity, result, stiffness):  # fmt: skip
     """Push penetrating nodes back by damped springs of `stiffness` (1/s^2) * mass; arguments: see kinematic_contact."""
     damping = 2.0 * PENALTY_DAMPING * np.sqrt(stiffness)
     bx, by, bz = body_velocity[0] * time, body_velocity[1] * time, body_velocity[2] * time
@@ -227,4 +220,4 @@ def penalty_contact(shape, numbers, body_velocity, friction, time, dt, dt_mid, n
             velocity[n, 0] += fx * scale
             velocity[n, 1] += fy * scale
             velocity[n, 2] += fz * scale
-            _account(result, dt_mid, body_velocity, fx, fy, fz, n, velocity, before)
+            _account(result, dt_mid, body_velocity, fx, fy, fz)

@@ -23,7 +23,7 @@ from fem.hex8 import lumped_mass
 from fem.hex8_fbar import Hex8
 from fem.hex8r import Hex8r
 from fem.model import Contact, Model
-from fem.nodes import accelerate, assemble, move
+from fem.nodes import accelerate, assemble, impulse_work, move
 
 ELEMENT_TYPES = {"hex8r": Hex8r, "hex8": Hex8}
 INSTANT = 1e-30  # s: the step in which the law is first asked, undeformed; laws that count time must not see it pass
@@ -34,13 +34,13 @@ class ContactAccount:
 
     def __init__(self, contact: Contact):
         self.contact = contact
-        self.result = np.zeros(6)
+        self.result = np.zeros(5)
         self.impulse = np.zeros(3)
 
     @property
     def touching(self) -> int:
         """Number of nodes that touched in the last step."""
-        return int(self.result[5])
+        return int(self.result[4])
 
     @property
     def axial_impulse(self) -> float:
@@ -70,6 +70,7 @@ class Solver:
         self.external = np.zeros_like(points)
         self.force = np.zeros_like(points)
         self.accounts = [ContactAccount(contact) for contact in model.contacts]
+        self.touchable = np.unique(np.concatenate([np.zeros(0, np.int64), *(c.nodes for c in model.contacts)]))
         self.time, self.dt, self.steps = 0.0, 0.0, 0
         self.external_work, self.contact_loss = 0.0, 0.0
         self.seconds = {"elements": 0.0, "contact": 0.0}  # wall time of steps so far
@@ -85,6 +86,7 @@ class Solver:
         none = np.zeros((0, 3))
         accelerate(none, np.zeros(0), 0.0, none)
         move(none, 0.0, none)
+        impulse_work(np.zeros(0, np.int64), self.mass, none, self.velocity, self.before)
         for account in self.accounts:
             _touch(account, np.zeros(0, np.int64), self, 0.0, 1.0, 1.0)
 
@@ -124,11 +126,14 @@ class Solver:
             )
 
     def _touch(self, dt: float, dt_mid: float) -> None:
+        """Contact of all bodies; what they give and the nodes do not get, known once all have pushed, is lost."""
+        predicted = self.velocity.take(self.touchable, axis=0)
         for account in self.accounts:
             _touch(account, account.contact.nodes, self, self.time, dt, dt_mid)
             account.impulse += account.result[:3] * dt_mid
             self.external_work += account.result[3]
-            self.contact_loss += account.result[4]
+            self.contact_loss += account.result[3]
+        self.contact_loss -= impulse_work(self.touchable, self.mass, predicted, self.velocity, self.before)
 
     def _assemble(self) -> None:
         if self.model.pressures:
@@ -188,7 +193,7 @@ class Solver:
         for name in ("displacement", "velocity", "external", "force"):
             getattr(self, name)[:] = arrays[name]
         for k, account in enumerate(self.accounts):
-            account.result[:], account.impulse[:] = np.split(arrays[f"contact_{k}"], [6])
+            account.result[:], account.impulse[:] = np.split(arrays[f"contact_{k}"], [5])
         prefix = "elements_"
         self.elements.load({n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)})
         self.time, self.dt, steps, self.external_work, self.contact_loss = (float(x) for x in arrays["scalars"])
@@ -200,7 +205,7 @@ def _touch(account: ContactAccount, nodes: np.ndarray, solver: Solver, time: flo
     body, result = account.contact.body, account.result
     result[:] = 0.0
     shared = (dt, dt_mid, nodes, solver.pushable, solver.model.mesh.points, solver.displacement, solver.mass,
-              solver.velocity, solver.before, result)  # fmt: skip
+              solver.velocity, result)  # fmt: skip
     if account.contact.method == "kinematic":
         kinematic_contact(body.shape, body.numbers, body.velocity, body.friction, time + dt, *shared)
     else:

@@ -109,6 +109,18 @@ def test_sliding_friction_is_mu_times_the_normal_impulse(method, rubber):
 
 
 @pytest.mark.parametrize("method", ["kinematic", "penalty"])
+def test_energy_is_balanced_where_two_bodies_touch_a_node(method, rubber):
+    """A block thrown into the edge between two planes."""
+    model = Model(box((0.1, 0.1, 0.1), (4, 4, 4)), rubber).initial_velocity((-5.0, 0.0, -10.0))
+    model.contact(plane(), method=method).contact(plane((0, 0, 0), (2, 0, 1)), method=method)
+    result = run(model, 5e-3)
+    impulses = [account.impulse for account in result.solver.accounts]
+    assert min(np.linalg.norm(impulse) for impulse in impulses) > 1.0
+    assert np.sum(impulses, axis=0) == pytest.approx(1.0 * np.array([-5, 0, -10]) - result.solver.momentum(), abs=1e-9)
+    assert result.summary["max_energy_error"] < 1e-2
+
+
+@pytest.mark.parametrize("method", ["kinematic", "penalty"])
 def test_enough_friction_sticks(method, rubber):
     mesh = box((0.1, 0.1, 0.05), (4, 4, 2))
     model = Model(mesh, rubber).initial_velocity((0.05, 0.0, -1.0)).contact(plane(friction=5.0), "z_min", method)
