@@ -9,6 +9,7 @@ k        = stiffness coefficient * G L0 / 12                1 would be the full 
 p_v      = rho (b1 c L (-d) + (b2 L d)^2 [d < 0])           bulk viscosity, d = tr D, L = 2 c / omega the current length
 omega^2 <= 8 / rho0 (lambda tr Gh + 2 G max_eig Gh)         Gh = F^-T (sum_I B_I (x) B_I) F^-1, rigorous for a free one
 dt      <= 2 / omega (sqrt(1 + xi^2) - xi)                  xi = b1 + b2^2 L / c max(-d, 0)
+dt      <= 2 / (e + sqrt(e^2 + 64 k / (rho0 L0^3)))         e = 32 a / (rho0 L0^3): hourglass patterns
 
 Differences u_I - u_0 make a translating element see F = I to the last bit. The largest eigenvalue is bounded by
 m + sqrt(2) s, m and s the mean and deviation of the three (Wolkowicz & Styan 1980): exact for cubes and for flat
@@ -116,7 +117,8 @@ def _stress_forces(numbers, dt, B, volume, length, F_old, stress, pressure, limi
     """V0 P, work of stress and bulk viscosity, stable step; reads the old stress from scratch."""
     density, modulus, shear, b1, b2 = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
     c = np.sqrt(modulus / density)
-    hourglass = 16.0 / 3.0 * numbers[6] * shear / density
+    half_damping, stiffness = 8.0 * numbers[5] * c, 16.0 / 3.0 * numbers[6] * shear / density  # times L0, L0^2
+    hourglass = 2.0 / max(half_damping + np.sqrt(half_damping * half_damping + stiffness), 1e-300)
     for p in range(N):
         F, old = load_tensor(w, _F + p), load_tensor(F_old, p)
         adjF, adj_old = adjugate(F), adjugate(old)
@@ -134,14 +136,16 @@ def _stress_forces(numbers, dt, B, volume, length, F_old, stress, pressure, limi
             m4 += y * z
             m5 += x * z
         omega2 = squared_frequency(density, modulus, shear, cof, J, (m0, m1, m2, m3, m4, m5))
-        omega = np.sqrt(max(omega2, hourglass / (length[p] * length[p]))) if volume[p] > 0.0 else 0.0
-        L = 2.0 * c / max(np.sqrt(omega2), 1e-300) if volume[p] > 0.0 else 0.0
+        omega = np.sqrt(omega2)
+        L = 2.0 * c / max(omega, 1e-300) if volume[p] > 0.0 else 0.0
         growth = contract(cof, dF)
         d = growth / (J * dt)
         squeeze = max(-d, 0.0)
         p_v = density / J * (-b1 * c * L * d + (b2 * L * squeeze) * (b2 * L * squeeze))
         xi = b1 + b2 * b2 * L / c * squeeze
         limit[p] = 2.0 * (np.sqrt(1.0 + xi * xi) - xi) / max(omega, 1e-300)
+        if volume[p] > 0.0:
+            limit[p] = min(limit[p], hourglass * length[p])
         sigma = load_symmetric(stress, p)
         V = volume[p]
         P = symmetric_times(sigma, cof)

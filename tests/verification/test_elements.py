@@ -12,8 +12,10 @@ from fem.hex8_fbar import Hex8
 from fem.hex8r import Hex8r
 from fem.mesh import Mesh
 from fem.meshing import box
+from fem.model import Model
 from fem.nodes import assemble
 from fem.output import cell_fields
+from fem.run import run
 
 # MacNeal & Harder (1985): a unit cube of seven distorted elements, interior nodes
 INNER = np.array(
@@ -178,6 +180,41 @@ def test_frequency_bound_holds_and_is_close(kind, elastic):
         highest = np.sqrt(np.linalg.eigvalsh(0.5 * (K + K.T)).max() / mass)
         assert highest <= bound * (1 + 1e-6)
         assert bound < 1.4 * highest
+
+
+def hourglass_limit(elastic, viscosity, stiffness) -> float:
+    """Stable step in s of a unit cube without bulk viscosity."""
+    mesh = box((1.0, 1.0, 1.0), (1, 1, 1))
+    elements = Hex8r(mesh, elastic, Controls(0.0, 0.0, viscosity, stiffness))
+    nodal_force(elements, mesh, np.zeros((8, 3)))
+    return elements.stable_step()[0]
+
+
+@pytest.mark.parametrize(("viscosity", "stiffness"), [(0.3, 0.0), (0.0, 30.0), (0.3, 30.0)])
+def test_hourglass_control_of_a_cube_is_stable_up_to_the_bound_and_no_further(viscosity, stiffness, elastic):
+    """Central differences of m du/dt = -C v - K u with the velocity of half a step ago: v grows beyond the bound."""
+    mesh, controls = box((1.0, 1.0, 1.0), (1, 1, 1)), Controls(0.0, 0.0, viscosity, stiffness)
+    limit = hourglass_limit(elastic, viscosity, stiffness)
+    for dt, stable in ((0.99 * limit, True), (1.01 * limit, False)):
+        elements, u, v = Hex8r(mesh, elastic, controls), np.zeros((8, 3)), np.zeros((8, 3))
+        v[mesh.hexes[0], 2] = 1e-9 * HOURGLASS[0]
+        for _ in range(1000):
+            u += dt * v
+            v -= dt * nodal_force(elements, mesh, u, dt, v) / (elastic.density / 8.0)
+        assert (np.abs(v).max() < 1e-7) == stable
+
+
+def test_little_hourglass_control_costs_no_steps(elastic):
+    free = hourglass_limit(elastic, 0.0, 0.0)
+    assert hourglass_limit(elastic, 0.01, 0.0) == hourglass_limit(elastic, 0.0, 0.004) == free
+
+
+def test_much_hourglass_viscosity_damps(elastic):
+    """Random velocities of many elements, as much damping as thirty times the default's."""
+    model = Model(box((1.0, 1.0, 1.0), (3, 3, 3)), elastic, controls=Controls(hourglass_viscosity=0.3))
+    model.velocity[:] = np.random.default_rng(7).normal(size=model.velocity.shape)
+    result = run(model, 5e-3)
+    assert result.summary["kinetic_energy"] < result.solver.initial_energy
 
 
 def test_cauchy_stress_is_objective_through_the_element(elastic):
