@@ -1,7 +1,7 @@
 """What all element types share: their memory, the law at their points, assembly to nodes, the stable step."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -15,6 +15,10 @@ class MaterialError(RuntimeError):
     """A material point could not be updated; names element, place, time and the law's reason."""
 
 
+class ControlsError(ValueError):
+    """A number of the method that makes no sense."""
+
+
 @dataclass(frozen=True)
 class Controls:
     """Numbers of the method, all dimensionless.
@@ -22,7 +26,8 @@ class Controls:
     Bulk viscosity has the default coefficients of ABAQUS/Explicit. Hourglass control (hex8r): viscous in the manner
     of Flanagan & Belytschko (1981), stiffness as a fraction of the full elastic hourglass stiffness of a cube.
     `safety` scales the stable step; `penalty` is the stiffness of penalty contact in units of m / dt^2 of each node
-    (1 costs a fifth of the step).
+    (1 costs a fifth of the step). Raises ControlsError unless 0 < safety <= 1 and the others are finite and not
+    negative.
     """
 
     linear_viscosity: float = 0.06
@@ -31,6 +36,13 @@ class Controls:
     hourglass_stiffness: float = 0.0
     safety: float = 0.9
     penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not 0.0 <= value < np.inf:
+                raise ControlsError(f"{name} is {value}; give a finite number of 0 or more")
+        if not 0.0 < self.safety <= 1.0:
+            raise ControlsError(f"safety is {self.safety}; give a part of the stable step, above 0 and at most 1")
 
 
 class Elements:
