@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from constitutive.jit import njit
-from fem.mesh import FACES, Mesh
+from fem.mesh import Mesh, surface_faces
 
 
 class BoundaryError(ValueError):
@@ -45,11 +45,9 @@ def as_function(value: float | Callable[[float], float]) -> Callable[[float], fl
 
 def boundary_faces(mesh: Mesh, nodes: np.ndarray) -> np.ndarray:
     """Outward faces (m, 4) of the mesh's surface whose nodes all lie in `nodes`."""
-    faces = mesh.hexes[:, FACES].reshape(-1, 4)
+    faces = surface_faces(mesh)
     inside = np.zeros(len(mesh.points), bool)
     inside[nodes] = True
-    _, first, counts = np.unique(np.sort(faces, axis=1), axis=0, return_index=True, return_counts=True)
-    faces = faces[first[counts == 1]]
     chosen = faces[inside[faces].all(axis=1)]
     if len(chosen) == 0:
         raise BoundaryError("pressure needs a node set that holds all four nodes of at least one surface face")
