@@ -9,6 +9,8 @@ lies inside is put on the surface, f = -m g n / (dt dt_mid); the force can only 
 the end of the step.
 Penalty contact: f = -m (k g + 2 xi sqrt(k) dg/dt) n, never pulling, k = penalty / dt^2, xi damps the bounce.
 Friction (Coulomb): the tangential relative velocity is braked by at most mu times the normal impulse.
+Supports: a node that is held in a part of n moves along the rest, pushed by that part of the normal force only; what
+the support takes is not in the force on the body. A node held in all of n is not pushed.
 
 Sources: Hallquist, LS-DYNA theory manual, ch. 26 and 29; Hart, "Sphere tracing" (1996), for rounded solids.
 """
@@ -139,10 +141,12 @@ def _distances(shape, numbers, x):
 
 
 @inline
-def _friction(mu, mass_over_dt, fx, fy, fz, nx, ny, nz, wx, wy, wz):
-    """Tangential force that brakes the relative velocity w, at most mu times the normal force."""
-    fn = fx * nx + fy * ny + fz * nz
-    wn = wx * nx + wy * ny + wz * nz
+def _friction(mu, mass_over_dt, fn, nx, ny, nz, wx, wy, wz):
+    """Tangential force that brakes the relative velocity w, at most mu times the normal force fn.
+
+    n is the part of the normal in which the node is free, of any length.
+    """
+    wn = (wx * nx + wy * ny + wz * nz) / max(nx * nx + ny * ny + nz * nz, 1e-12)
     tx, ty, tz = wx - wn * nx, wy - wn * ny, wz - wn * nz
     slip = np.sqrt(tx * tx + ty * ty + tz * tz)
     scale = min(mass_over_dt, mu * fn / slip) if slip > 0.0 else 0.0
@@ -172,12 +176,14 @@ def kinematic_contact(shape, numbers, body_velocity, friction, time_new, dt, dt_
                 break
             touched = True
             nx, ny, nz = nx * free[n, 0], ny * free[n, 1], nz * free[n, 2]
-            scale = -g / (dt * max(nx * nx + ny * ny + nz * nz, 1e-12))
-            px, py, pz = scale * nx, scale * ny, scale * nz
-            vx, vy, vz = vx + px, vy + py, vz + pz
+            size2 = nx * nx + ny * ny + nz * nz  # below 1 where a support takes part of the push
+            if size2 < 1e-12:
+                break
+            scale = -g / (dt * size2)
+            vx, vy, vz = vx + scale * nx, vy + scale * ny, vz + scale * nz
             if friction > 0.0 and sweep == 0:
                 wx, wy, wz = vx - body_velocity[0], vy - body_velocity[1], vz - body_velocity[2]
-                tx, ty, tz = _friction(friction, 1.0, px, py, pz, nx, ny, nz, wx, wy, wz)
+                tx, ty, tz = _friction(friction, 1.0, scale, nx, ny, nz, wx, wy, wz)
                 vx, vy, vz = vx + tx * free[n, 0], vy + ty * free[n, 1], vz + tz * free[n, 2]
         if touched:
             scale = mass[n] / dt_mid
@@ -211,11 +217,11 @@ def penalty_contact(shape, numbers, body_velocity, friction, time, dt, dt_mid, n
             wy = velocity[n, 1] - body_velocity[1]
             wz = velocity[n, 2] - body_velocity[2]
             scale = mass[n] * max(-stiffness * g - damping * (wx * nx + wy * ny + wz * nz), 0.0)
+            nx, ny, nz = nx * free[n, 0], ny * free[n, 1], nz * free[n, 2]
             fx, fy, fz = scale * nx, scale * ny, scale * nz
             if friction > 0.0:
-                tx, ty, tz = _friction(friction, mass[n] / dt_mid, fx, fy, fz, nx, ny, nz, wx, wy, wz)
-                fx, fy, fz = fx + tx, fy + ty, fz + tz
-            fx, fy, fz = fx * free[n, 0], fy * free[n, 1], fz * free[n, 2]
+                tx, ty, tz = _friction(friction, mass[n] / dt_mid, scale, nx, ny, nz, wx, wy, wz)
+                fx, fy, fz = fx + tx * free[n, 0], fy + ty * free[n, 1], fz + tz * free[n, 2]
             scale = dt_mid / mass[n]
             velocity[n, 0] += fx * scale
             velocity[n, 1] += fy * scale

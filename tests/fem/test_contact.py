@@ -109,6 +109,17 @@ def test_sliding_friction_is_mu_times_the_normal_impulse(method, rubber):
 
 
 @pytest.mark.parametrize("method", ["kinematic", "penalty"])
+def test_friction_is_mu_times_the_normal_force_where_a_support_takes_part_of_it(method, rubber):
+    """n = (0.6, 0, 0.8) and x held: what is seen of the normal force N is 0.8 N."""
+    oblique = plane(normal=(0.6, 0.0, 0.8), friction=0.3)
+    model = Model(box((0.1, 0.1, 0.1), (1, 2, 2)), rubber).fix(None, "x")
+    model.initial_velocity((0.0, 10.0, -1.0)).contact(oblique, [0, 2, 4], method)
+    impulse = run(model, 1e-3).solver.accounts[0].impulse
+    assert -impulse[2] > 0.0
+    assert impulse[1] / (-impulse[2] / 0.8) == pytest.approx(0.3, rel=1e-3)
+
+
+@pytest.mark.parametrize("method", ["kinematic", "penalty"])
 def test_energy_is_balanced_where_two_bodies_touch_a_node(method, rubber):
     """A block thrown into the edge between two planes."""
     model = Model(box((0.1, 0.1, 0.1), (4, 4, 4)), rubber).initial_velocity((-5.0, 0.0, -10.0))
