@@ -182,6 +182,47 @@ def test_frequency_bound_holds_and_is_close(kind, elastic):
         assert bound < 1.4 * highest
 
 
+@both
+def test_the_bound_is_that_of_the_current_shape(kind, elastic):
+    """A flattened and sheared element has the stable step of one that was made so."""
+    points = OUTER + 0.08 * np.random.default_rng(8).normal(size=(8, 3))
+    F = np.array([[1.3, 0.4, 0.0], [0.0, 1.1, -0.2], [0.1, 0.0, 0.3]])
+    limits = []
+    for start, u in ((points, points @ (F - np.eye(3)).T), (points @ F.T, np.zeros((8, 3)))):
+        mesh = Mesh(start, np.arange(8)[None])
+        elements = kind(mesh, elastic, Controls(0.0, 0.0, 0.0, 0.0))
+        nodal_force(elements, mesh, u)
+        limits.append(elements.stable_step()[0])
+    assert limits[0] == pytest.approx(limits[1], rel=1e-10)
+
+
+def pressed_cube(kind, law, height, rate, dt, b1, b2):
+    """A unit cube brought to a height, m, at a rate, 1/s, in its last step dt, s: elements, force on its top, N."""
+    mesh = box((1.0, 1.0, 1.0), (1, 1, 1))
+    elements, u = kind(mesh, law, Controls(b1, b2, 0.0, 0.0)), np.zeros((8, 3))
+    for z in (height * (1.0 - rate * dt), height):
+        u[mesh.node_sets["z_max"], 2] = z - 1.0
+        force = nodal_force(elements, mesh, u, dt)
+    return elements, force[mesh.node_sets["z_max"], 2].sum()
+
+
+@both
+@pytest.mark.parametrize("height", [1.0, 0.5])
+@pytest.mark.parametrize("rate", [-2e4, 2e4])
+def test_bulk_viscosity_is_as_printed(kind, height, rate, elastic):
+    """p_v = rho (b1 c L (-d) + (b2 L d)^2 [d < 0]) and the step 2 / omega (sqrt(1 + xi^2) - xi), L = 2 c / omega."""
+    b1, b2, dt = 0.06, 1.2, 1e-7
+    damped, force = pressed_cube(kind, elastic, height, rate, dt, b1, b2)
+    free, elastic_force = pressed_cube(kind, elastic, height, rate, dt, 0.0, 0.0)
+    c = elastic.wave_speed
+    L, squeeze = c * free.stable_step()[0], max(-rate, 0.0)
+    p_v = elastic.density / height * (-b1 * c * L * rate + (b2 * L * squeeze) ** 2)
+    assert damped.element_values(damped.pressure) == pytest.approx(p_v, rel=1e-6)
+    assert elastic_force - force == pytest.approx(p_v, rel=1e-4)  # on 1 m2
+    xi = b1 + b2**2 * L / c * squeeze
+    assert damped.stable_step()[0] == pytest.approx(L / c * (np.sqrt(1 + xi * xi) - xi), rel=1e-6)
+
+
 def hourglass_limit(elastic, viscosity, stiffness) -> float:
     """Stable step in s of a unit cube without bulk viscosity."""
     mesh = box((1.0, 1.0, 1.0), (1, 1, 1))
