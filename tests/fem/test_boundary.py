@@ -41,6 +41,34 @@ def test_a_quarter_reports_energies_and_momenta_of_the_whole(law):
     assert (four.column("momentum_x") == 0.0).all() and (four.column("momentum_y") == 0.0).all()
 
 
+def test_growing_pressure_gives_its_impulse(law):
+    """p = p0 t / T: momentum A p0 t^2 / (2 T) at the half step where it is known, to the square of a step."""
+    solver = Solver(Model(box((0.1, 0.1, 0.1), (1, 1, 1)), law).pressure("z_min", lambda time: 1e5 * time / 1e-4))
+    for _ in range(20):
+        solver.step(1e-4 / 20)
+    middle = solver.time - 0.5 * solver.dt
+    assert solver.momentum()[2] == pytest.approx(0.01 * 1e5 * middle**2 / (2 * 1e-4), rel=2e-3)
+
+
+def test_pressure_pushes_on_the_current_area(law):
+    """The loaded face is drawn out to one and a half of its width while it is pressed."""
+    model = Model(box((0.1, 0.1, 0.1), (1, 1, 1)), law).pressure("z_min", 1e5)
+    solver = Solver(model.fix("x_min", "x").fix(None, "y").prescribe_velocity("x_max", "x", 50.0))
+    for _ in range(100):
+        solver.step(1e-5)
+    assert solver.external.sum(axis=0)[2] == pytest.approx(1e5 * 0.1 * 0.15, rel=1e-9)
+
+
+def test_prescribed_velocity_is_taken_in_the_middle_of_a_step(law):
+    """v = a t moves by a t^2 / 2 exactly: the velocity of a step is that of its middle."""
+    model = Model(box((0.1, 0.1, 0.1), (1, 1, 1)), law).prescribe_velocity("z_max", "z", lambda time: 1e4 * time)
+    solver = Solver(model)
+    for dt in (1e-6, 3e-6, 2e-6, 1e-6):
+        solver.step(dt)
+    moved = solver.displacement[model.nodes("z_max"), 2]
+    assert moved == pytest.approx(0.5 * 1e4 * solver.time**2, rel=1e-12)
+
+
 @pytest.mark.parametrize("element", ["hex8r", "hex8"])
 def test_slow_prescribed_stretch_gives_the_static_force_and_energy(element, law):
     mesh = box((0.01, 0.01, 0.1), (1, 1, 10))
