@@ -5,6 +5,7 @@ import pytest
 
 from constitutive.law import law_definition
 from fem.contact import ContactError, cylinder, plane, signed_distance, sphere
+from fem.elements import Controls
 from fem.mesh import surface_nodes
 from fem.meshing import box
 from fem.model import Model
@@ -140,6 +141,14 @@ def test_enough_friction_sticks(method, rubber):
         solver.step(solver.stable_step())
     face = model.nodes("z_min")
     assert np.abs(solver.velocity[face, 0]).max() < 0.02
+
+
+def test_stiff_penalty_contact_shortens_the_step(rubber):
+    model = Model(box((0.1, 0.1, 0.1), (4, 4, 4)), rubber, controls=Controls(penalty=10.0))
+    result = run(model.initial_velocity((0.0, 0.0, -5.0)).contact(plane(), method="penalty"), 5e-3)
+    before = 5.0 * 1.0  # kg m/s
+    assert 0.0 < result.solver.momentum()[2] <= before
+    assert result.summary["max_energy_error"] < 1e-2
 
 
 def test_the_start_inside_a_body_is_refused(rubber):
