@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cases import plate_impact, taylor_anvil
+from fem.run import MOST_THREADS
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = """\
@@ -131,6 +132,7 @@ def test_a_quarter_is_the_whole(tmp_path):
         assert quarter[key] == pytest.approx(whole[key], rel=1e-6), key
 
 
+@pytest.mark.skipif(MOST_THREADS < 2, reason="Numba has one thread")
 def test_the_number_of_threads_changes_no_bit(tmp_path):
     options = ["--elements-across", 8, "--friction", 0.1, *COPPER]
     one, two = (rod(tmp_path / f"{n}", *options, "--threads", n) for n in (1, 2))
