@@ -11,7 +11,6 @@ beside it names all units.
 """
 
 import argparse
-import csv
 import json
 import os
 from pathlib import Path
@@ -29,18 +28,14 @@ from cases.options import (
     positive,
     user_errors,
 )
+from cases.path_file import read_path
 from constitutive.drive import History, drive
 from constitutive.law import did_you_mean
 from constitutive.tensor import von_mises
 
 PATHS = ("uniaxial", "uniaxial-strain", "shear")
-COLUMNS = ("t", *(f"F{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3)))
 STRESSES = ("s11", "s22", "s33", "s12", "s23", "s13")
 MOST_STEPS = 1_000_000
-
-
-class PathError(ValueError):
-    """A path file that cannot be used; the message names file, line and column."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -88,55 +83,6 @@ def built_in_path(name: str, strain: float, end_time: float, steps: int) -> tupl
     if name == "uniaxial":
         F[:, 1, 1] = F[:, 2, 2] = np.exp(-0.5 * e)
     return np.linspace(0.0, end_time, steps + 1), F
-
-
-def read_path(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Times (m+1,) and F (m+1, 3, 3) of a path file; columns may come in any order. Raises PathError and OSError."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        try:
-            rows = [(i, row) for i, row in enumerate(csv.reader(file), 1) if row and not row[0].startswith("#")]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise PathError(f"{path}: not a CSV file: {error}") from None
-    if len(rows) < 3:
-        raise PathError(f"{path}: a header {','.join(COLUMNS)} and at least two rows are needed")
-    header = [name.strip() for name in rows[0][1]]
-    for name in COLUMNS:
-        if header.count(name) != 1:
-            many = "is missing" if name not in header else "is there more than once"
-            raise PathError(f"{path}, line {rows[0][0]}: column {name} {many}; the columns are {','.join(COLUMNS)}")
-    order = [header.index(name) for name in COLUMNS]
-    table = np.array([_numbers(path, line, row, order, len(header)) for line, row in rows[1:]])
-    times, F = table[:, 0], table[:, 1:].reshape(-1, 3, 3)
-    _check(path, [line for line, _ in rows[1:]], times, F)
-    return times, F
-
-
-def _numbers(path: Path, line: int, row: list[str], order: list[int], width: int) -> list[float]:
-    if len(row) != width:
-        raise PathError(f"{path}, line {line}: {len(row)} values where the header names {width} columns")
-    values = []
-    for name, column in zip(COLUMNS, order, strict=True):
-        try:
-            value = float(row[column])
-        except ValueError:
-            value = np.nan
-        if not abs(value) <= 1e100:
-            raise PathError(f"{path}, line {line}, column {name}: '{row[column].strip()[:40]}' is not a finite number")
-        values.append(value)
-    return values
-
-
-def _check(path: Path, lines: list[int], times: np.ndarray, F: np.ndarray) -> None:
-    if not np.allclose(F[0], np.eye(3), rtol=0.0, atol=1e-12):
-        raise PathError(f"{path}, line {lines[0]}: the first row must be undeformed, F = I, where the stress is zero")
-    late = np.flatnonzero(np.diff(times) <= 0.0)
-    if late.size:
-        raise PathError(
-            f"{path}, line {lines[late[0] + 1]}, column t: {times[late[0] + 1]:g} is not later than the row before"
-        )
-    flat = np.flatnonzero(np.linalg.det(F) <= 0.0)
-    if flat.size:
-        raise PathError(f"{path}, line {lines[flat[0]]}: det F = {np.linalg.det(F[flat[0]]):g} is not positive")
 
 
 def chosen_path(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:

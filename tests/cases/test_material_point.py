@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cases.material_point import COLUMNS, main
+from cases.material_point import main
 from cases.options import chosen_material
+from cases.path_file import COLUMNS
 from constitutive.jit import ROOT
 
 HEADER = ",".join(COLUMNS)
@@ -189,8 +190,17 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
         main(["--output", "out.csv"])
 
 
-def test_as_a_process():
-    command = [sys.executable, "-m", "cases.material_point", "--law", "johnson_cook", "--set", "A=x"]
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--law", "johnson_cook", "--set", "A=x"], "A = 'x' must be a number"),
+        (["--path", "path.csv"], "path.csv, line 3, column F33: 'nan'"),
+    ],
+)
+def test_as_a_process(arguments, words):
+    """Where the command's own module is called __main__."""
+    Path("path.csv").write_text(f"{HEADER}\n0,{IDENTITY}\n1,1,0,0,0,1,0,0,0,nan\n")
+    command = [sys.executable, "-m", "cases.material_point", *arguments]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1 and "A = 'x' must be a number" in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and words in done.stderr
