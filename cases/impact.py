@@ -11,11 +11,12 @@ from typing import Any
 from cases.options import add_material_options, chosen_material, count, number_at_least, positive
 from constitutive.material import Material, load_material
 from fem.elements import Controls
+from fem.folder import RunError
 from fem.mesh import Mesh
 from fem.model import CONTACTS, ELEMENTS, Model
 from fem.output import cell_fields
 from fem.picture import picture
-from fem.run import MOST_THREADS, Case, Monitor, Result, RunError, Settings, run
+from fem.run import MOST_THREADS, Case, Monitor, Result, Settings, run
 from fem.solver import Solver
 
 HOURGLASS = {

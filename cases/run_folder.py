@@ -14,8 +14,8 @@ import numpy as np
 from cases.registry import CASES, command_name
 from fem.axial_cut import AxialCut, axial_cut
 from fem.contact import RigidBody
+from fem.folder import RunError
 from fem.output import frame_times
-from fem.run import RunError
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,8 +18,9 @@ from typing import Any
 import numba
 import numpy as np
 
-from fem.checkpoint import NAME, PREVIOUS, TEMPORARY, read_checkpoint, write_checkpoint
+from fem.checkpoint import read_checkpoint, write_checkpoint
 from fem.elements import MaterialError
+from fem.folder import RunError, run_folder
 from fem.history import History
 from fem.model import Model
 from fem.output import FieldWriter, cell_fields, field_units, replace_file
@@ -28,13 +30,6 @@ from fem.solver import Solver
 COLUMNS = ("time", "dt", "kinetic", "internal", "hourglass", "viscous", "contact", "external", "total", "error",
            "momentum_x", "momentum_y", "momentum_z", "contact_force")  # fmt: skip
 MOST_THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-MARK = "history_units.json"  # what tells a run folder from others
-RUN_FILES = ("summary.json", "history.csv", "history_units.json", "fields.pvd", "picture.png", "options.json",
-             "material.toml", NAME, PREVIOUS, TEMPORARY)  # fmt: skip
-
-
-class RunError(RuntimeError):
-    """A run that cannot start or go on; the message says why and what to do."""
 
 
 class StoppedError(RunError):
@@ -91,27 +86,6 @@ class Case:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-def prepare_folder(folder: str | Path, restart: bool = False, overwrite: bool = False) -> Path:
-    """Make a run folder; an existing one serves a restart, or is emptied of a run's files when told to overwrite."""
-    path = Path(folder)
-    if path.exists() and not path.is_dir():
-        raise RunError(f"{path} is a file; choose another --output")
-    if restart:
-        if not path.is_dir():
-            raise RunError(f"there is no run folder {path} to restart; leave --restart out to begin one")
-        return path
-    if path.is_dir() and any(path.iterdir()):
-        if not overwrite:
-            raise RunError(f"{path} exists already: choose another --output, or add --restart to go on or --overwrite")
-        written = [*(path / name for name in RUN_FILES), *(path / "fields").glob("frame_*.vtu")]
-        if any(file.exists() for file in written) and not (path / MARK).exists():
-            raise RunError(f"{path} was not written by a run, so nothing there is replaced; choose another --output")
-        for file in written:
-            file.unlink(missing_ok=True)
-    path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
 def run(
     model: Model,
     end_time: float,
@@ -128,8 +102,9 @@ def run(
     settings = settings or Settings(**options)
     if not (np.isfinite(end_time) and end_time > 0.0):
         raise RunError(f"end time is {end_time} s; give a positive time")
-    folder = prepare_folder(output, settings.restart, settings.overwrite) if output is not None else None
-    return _Run(model, end_time, folder, dict(monitors or {}), case or Case(), settings).execute()
+    place = run_folder(output, settings.restart, settings.overwrite) if output is not None else nullcontext()
+    with place as folder:
+        return _Run(model, end_time, folder, dict(monitors or {}), case or Case(), settings).execute()
 
 
 class _Run:

@@ -42,6 +42,7 @@ from cases.options import (
 from constitutive.fft_cell import DIMENSIONS
 from constitutive.jit import source_hash
 from constitutive.material import Material
+from fem.folder import alone_in
 from learning.dataset import (
     MANIFEST,
     TEMPORARY,
@@ -64,7 +65,7 @@ from learning.strain_paths import (
     Sampler,
     load_histories,
 )
-from learning.workers import Progress, alone_in, results
+from learning.workers import Progress, results
 
 DEFAULT_LAW = "taylor"
 CELL_MATERIALS = {"fft2d": "plane_crystal_liu2022", "fft3d": "magnesium_liu2022"}

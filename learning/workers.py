@@ -1,13 +1,10 @@
-"""Shards of a data set computed by processes or a dask cluster; the lock of their folder; progress shown."""
+"""Shards of a data set computed by processes or a dask cluster; progress shown."""
 
-import fcntl
 import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 from tqdm import tqdm
 
@@ -56,19 +53,6 @@ def _on_dask(task: Task, numbers: list[int], address: str) -> Iterator[tuple]:
         for future in as_completed(futures):
             yield future.result()
             future.release()
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Lock a folder against a second generator; the lock ends with this process, however it ends."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise OptionError(f"{folder}: another learning.generate is at work there") from None
-    finally:
-        os.close(descriptor)
 
 
 class Progress:

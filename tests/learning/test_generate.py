@@ -18,10 +18,10 @@ from constitutive.jit import ROOT
 from constitutive.law import Law, LawDefinition, Parameter, compile_block
 from constitutive.material import load_material
 from constitutive.tensor import full, square_root, symmetric
+from fem.folder import alone_in
 from learning.dataset import DataSet, DataSetError, load, read_manifest
 from learning.generate import main
 from learning.strain_paths import ImpactSampler, PaperSampler, path
-from learning.workers import alone_in
 
 SMALL = ("--set", "grains=8", "--paths", "20", "--steps", "30", "--quiet")
 WEIGHTS = np.array([1, 1, 1, 2, 2, 2])
@@ -230,7 +230,7 @@ def test_other_options_are_refused(small, capsys):
     assert "begun with 20 paths, not 19" in fails(capsys, *again, "--paths", "19")
     load(small)
     with alone_in(small):
-        assert "another learning.generate is at work" in fails(capsys, *again)
+        assert "another process is at work" in fails(capsys, *again)
 
 
 def test_a_set_begun_before_an_option_was_there_goes_on(tmp_path):

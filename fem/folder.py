@@ -1,0 +1,73 @@
+"""The folder of a run: what may be written there, and by whom."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fem.checkpoint import NAME, PREVIOUS, TEMPORARY
+
+MARK = "history_units.json"  # what tells a run folder from others
+RUN_FILES = ("summary.json", "history.csv", "history_units.json", "fields.pvd", "picture.png", "options.json",
+             "material.toml", NAME, PREVIOUS, TEMPORARY)  # fmt: skip
+
+
+class RunError(RuntimeError):
+    """A run that cannot start or go on; the message says why and what to do."""
+
+
+@contextmanager
+def run_folder(folder: str | Path, restart: bool = False, overwrite: bool = False) -> Iterator[Path]:
+    """Make a run folder, or take over an old one to restart or to overwrite its run; it is ours until we leave.
+
+    Raises RunError where it must not be taken over, and where another run is at work there.
+    """
+    path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file; choose another --output")
+    if restart and not path.is_dir():
+        raise RunError(f"there is no run folder {path} to restart; leave --restart out to begin one")
+    path.mkdir(parents=True, exist_ok=True)
+    with alone_in(path):
+        if any(path.iterdir()):
+            _take_over(path, restart, overwrite)
+        yield path
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Lock a folder against a second process that would write there; the lock ends with this one, however it ends.
+
+    Raises RunError where another process holds it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RunError(
+            f"{folder}: another process is at work there; wait until it ends, or choose another --output"
+        ) from None
+    except OSError:
+        pass  # some network disks lock no folders: better unguarded than not at all
+
+
+def _take_over(path: Path, restart: bool, overwrite: bool) -> None:
+    """Empty a folder of the files of its run where told to overwrite. Raises RunError."""
+    if restart:
+        return
+    if not overwrite:
+        raise RunError(f"{path} exists already: choose another --output, or add --restart to go on or --overwrite")
+    written = [*(path / name for name in RUN_FILES), *(path / "fields").glob("frame_*.vtu")]
+    if any(file.exists() for file in written) and not (path / MARK).exists():
+        raise RunError(f"{path} was not written by a run, so nothing there is replaced; choose another --output")
+    for file in written:
+        file.unlink(missing_ok=True)
