@@ -61,13 +61,20 @@ def _lock(descriptor: int, folder: Path) -> None:
 
 
 def _take_over(path: Path, restart: bool, overwrite: bool) -> None:
-    """Empty a folder of the files of its run where told to overwrite. Raises RunError."""
-    if restart:
-        return
-    if not overwrite:
+    """See that a run can go on in a folder, or empty it of one that is to be overwritten. Raises RunError."""
+    if not (restart or overwrite):
         raise RunError(f"{path} exists already: choose another --output, or add --restart to go on or --overwrite")
     written = [*(path / name for name in RUN_FILES), *(path / "fields").glob("frame_*.vtu")]
     if any(file.exists() for file in written) and not (path / MARK).exists():
         raise RunError(f"{path} was not written by a run, so nothing there is replaced; choose another --output")
-    for file in written:
-        file.unlink(missing_ok=True)
+    if restart and _has_results(path) and not any((path / name).exists() for name in (NAME, PREVIOUS)):
+        raise RunError(f"{path} holds results but no checkpoint to go on from; --overwrite begins the run anew")
+    if not restart:
+        for file in written:
+            file.unlink(missing_ok=True)
+
+
+def _has_results(path: Path) -> bool:
+    """Whether a run got beyond its start, which is in the history before there is a checkpoint."""
+    history = path / "history.csv"
+    return (path / "summary.json").exists() or (history.exists() and history.read_bytes().count(b"\n") > 2)

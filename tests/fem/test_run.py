@@ -1,6 +1,7 @@
 """A run and its folder: what is refused, what is kept, what a restart changes."""
 
 import errno
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,3 +45,36 @@ def test_a_disk_without_locks_serves(tmp_path, monkeypatch):
 
     monkeypatch.setattr("fcntl.flock", refuse)
     assert run(bar(), 1e-7, tmp_path / "run").summary["completed"]
+
+
+def remove_checkpoints(folder: Path) -> None:
+    for file in folder.glob("checkpoint*"):
+        file.unlink()
+
+
+def test_results_without_a_checkpoint_are_not_begun_anew(folder):
+    remove_checkpoints(folder)
+    before = {file: file.read_bytes() for file in folder.glob("*.*")}
+    with pytest.raises(RunError, match="no checkpoint to go on from; --overwrite begins"):
+        run(bar(), 2e-6, folder, restart=True)
+    (folder / "summary.json").rename(folder / "mine.json")
+    with pytest.raises(RunError, match="no checkpoint to go on from"):
+        run(bar(), 2e-6, folder, restart=True)
+    (folder / "mine.json").rename(folder / "summary.json")
+    assert {file: file.read_bytes() for file in folder.glob("*.*")} == before
+
+
+def test_a_run_stopped_before_its_first_checkpoint_begins(folder):
+    remove_checkpoints(folder)
+    (folder / "summary.json").unlink()
+    history = folder / "history.csv"
+    history.write_text("".join(history.read_text().splitlines(keepends=True)[:2]))
+    assert len(run(bar(), 2e-6, folder, frames=2, records=10, restart=True).history.rows) == 11
+
+
+@pytest.mark.parametrize("option", ["restart", "overwrite"])
+def test_what_no_run_wrote_is_not_replaced(tmp_path, option):
+    (tmp_path / "summary.json").write_text("mine")
+    with pytest.raises(RunError, match="was not written by a run"):
+        run(bar(), 1e-7, tmp_path, **{option: True})
+    assert (tmp_path / "summary.json").read_text() == "mine"
