@@ -21,23 +21,28 @@ UNITS = {
 
 
 class History:
-    """Rows of named numbers; with a folder, each goes to history.csv at once, and units to history_units.json."""
+    """Rows of named numbers; with a folder, each goes to history.csv at once, and units to history_units.json.
 
-    def __init__(self, names: Sequence[str], folder: Path | None, units: dict[str, str]):
+    It begins with the rows of `table` (rows, columns), those of a checkpoint.
+    """
+
+    def __init__(
+        self, names: Sequence[str], folder: Path | None, units: dict[str, str], table: np.ndarray | None = None
+    ):
         self.names = list(names)
-        self.rows: list[list[float]] = []
+        self.rows: list[list[float]] = [] if table is None else table.tolist()
         self.path = folder / "history.csv" if folder is not None else None
         if folder is not None:
             text = json.dumps({name: (UNITS | units)[name] for name in self.names}, indent=2)
             (folder / "history_units.json").write_text(text + "\n")
-        self._rewrite()
+            replace_file(folder / "history.csv", [(",".join(self.names) + "\n").encode(), *map(_line, self.rows)])
 
     def append(self, row: dict[str, float]) -> None:
         """Record one row; every named column must be given."""
         values = [float(row[name]) for name in self.names]
         self.rows.append(values)
         if self.path is not None:
-            with open(self.path, "a") as file:
+            with open(self.path, "ab") as file:
                 file.write(_line(values))
 
     def column(self, name: str) -> np.ndarray:
@@ -48,16 +53,6 @@ class History:
         """All rows, shape (rows, columns), for a checkpoint."""
         return np.array(self.rows).reshape(-1, len(self.names))
 
-    def restore(self, table: np.ndarray) -> None:
-        """Go back to the rows of a checkpoint."""
-        self.rows = [list(row) for row in table.tolist()]
-        self._rewrite()
 
-    def _rewrite(self) -> None:
-        if self.path is None:
-            return
-        replace_file(self.path, [(",".join(self.names) + "\n" + "".join(map(_line, self.rows))).encode()])
-
-
-def _line(values: Sequence[float]) -> str:
-    return ",".join(repr(float(value)) for value in values) + "\n"
+def _line(values: Sequence[float]) -> bytes:
+    return (",".join(repr(float(value)) for value in values) + "\n").encode()

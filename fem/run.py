@@ -99,12 +99,14 @@ def run(
 
     Raises RunError, MaterialError, CheckpointError (one line each: what, where, what to do) and OSError of the disk.
     """
-    settings = settings or Settings(**options)
+    settings, monitors = settings or Settings(**options), dict(monitors or {})
     if not (np.isfinite(end_time) and end_time > 0.0):
         raise RunError(f"end time is {end_time} s; give a positive time")
+    if taken := [name for name in monitors if name in COLUMNS]:
+        raise RunError(f"monitor '{taken[0]}': every history has a column of that name; call it otherwise")
     place = run_folder(output, settings.restart, settings.overwrite) if output is not None else nullcontext()
     with place as folder:
-        return _Run(model, end_time, folder, dict(monitors or {}), case or Case(), settings).execute()
+        return _Run(model, end_time, folder, monitors, case or Case(), settings).execute()
 
 
 class _Run:
@@ -121,19 +123,18 @@ class _Run:
         self.monitors, self.case, self.settings = monitors, case, settings
         self.threads = max(1, min(settings.threads, MOST_THREADS))
         numba.set_num_threads(self.threads)
+        self.names = [*COLUMNS, *monitors]
         checkpoint = read_checkpoint(folder, model.fingerprint()) if folder and settings.restart else None
         self.solver = Solver(model, self.threads)
-        self.history = History(
-            (*COLUMNS, *monitors), folder, {name: monitor.unit for name, monitor in monitors.items()}
-        )
         self.frames = 0
         self.record_interval, self.frame_interval = end_time / settings.records, end_time / max(settings.frames, 1)
         self.impulse_before = np.zeros(len(self.solver.accounts))
         self.largest_error = 0.0
         self.wall_time = self.output_time = self.saved = 0.0
         self.stop_signal: int | None = None
-        if checkpoint is not None:
-            self._resume(*checkpoint)
+        table = self._resume(*checkpoint) if checkpoint is not None else None
+        units = {name: monitor.unit for name, monitor in monitors.items()}
+        self.history = History(self.names, folder, units, table)
         self.writer = None
         if folder is not None:
             for file, text in case.files.items():
@@ -238,6 +239,7 @@ class _Run:
             return
         begin = time.perf_counter()
         progress = {
+            "columns": self.names,
             "frames": self.frames,
             "intervals": [self.record_interval, self.frame_interval],
             "largest_error": self.largest_error,
@@ -251,8 +253,12 @@ class _Run:
         self.saved = self.solver.time
         self.output_time += time.perf_counter() - begin
 
-    def _resume(self, arrays: dict[str, np.ndarray], progress: dict[str, Any]) -> None:
-        self.history.restore(arrays.pop("history"))
+    def _resume(self, arrays: dict[str, np.ndarray], progress: dict[str, Any]) -> np.ndarray:
+        """Take over the state of a checkpoint; its history (rows, columns). Raises RunError where it does not fit."""
+        if progress["columns"] != self.names:
+            begun = ", ".join(progress["columns"][len(COLUMNS) :]) or "none"
+            raise RunError(f"{self.folder} was begun with other monitors: {begun}; give the same in the same order")
+        table = arrays.pop("history")
         self.impulse_before = arrays.pop("impulse_before")
         self.solver.load(arrays)
         self.solver.elements.times[0] = progress["times"]
@@ -261,6 +267,7 @@ class _Run:
         self.wall_time, self.output_time = progress["wall_time"], progress["output_time"]
         self.saved = self.solver.time
         self.record_interval, self.frame_interval = progress["intervals"]
+        return table
 
     def _split(self) -> dict[str, float]:
         """What `wall_time` went into, s: law, element work beside it, contact, and the rest, `node_time`; and output.

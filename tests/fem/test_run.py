@@ -10,7 +10,7 @@ from constitutive.law import law_definition
 from fem.folder import RunError, alone_in
 from fem.meshing import box
 from fem.model import Model
-from fem.run import run
+from fem.run import Monitor, run
 
 NUMBERS = {"density": 8960.0, "youngs_modulus": 1.2e11, "poissons_ratio": 0.34}
 LAW = law_definition("j2").build(NUMBERS | {"yield_stress": 1e8, "hardening_modulus": 1e8})
@@ -28,6 +28,10 @@ def folder(tmp_path):
     """A finished run's."""
     run(bar(), 2e-6, tmp_path / "run", frames=2, records=10)
     return tmp_path / "run"
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in folder.glob("*.*")}
 
 
 @pytest.mark.parametrize("option", ["restart", "overwrite"])
@@ -54,14 +58,14 @@ def remove_checkpoints(folder: Path) -> None:
 
 def test_results_without_a_checkpoint_are_not_begun_anew(folder):
     remove_checkpoints(folder)
-    before = {file: file.read_bytes() for file in folder.glob("*.*")}
+    before = contents(folder)
     with pytest.raises(RunError, match="no checkpoint to go on from; --overwrite begins"):
         run(bar(), 2e-6, folder, restart=True)
     (folder / "summary.json").rename(folder / "mine.json")
     with pytest.raises(RunError, match="no checkpoint to go on from"):
         run(bar(), 2e-6, folder, restart=True)
     (folder / "mine.json").rename(folder / "summary.json")
-    assert {file: file.read_bytes() for file in folder.glob("*.*")} == before
+    assert contents(folder) == before
 
 
 def test_a_run_stopped_before_its_first_checkpoint_begins(folder):
@@ -78,3 +82,23 @@ def test_what_no_run_wrote_is_not_replaced(tmp_path, option):
     with pytest.raises(RunError, match="was not written by a run"):
         run(bar(), 1e-7, tmp_path, **{option: True})
     assert (tmp_path / "summary.json").read_text() == "mine"
+
+
+TIP = Monitor("m", lambda solver: float(solver.displacement[:, 2].max()))
+
+
+@pytest.mark.parametrize("monitors", [{}, {"end": TIP}, {"tip": TIP, "end": TIP}])
+def test_a_restart_has_the_monitors_of_the_run(tmp_path, monitors):
+    run(bar(), 1e-6, tmp_path, {"tip": TIP})
+    before = contents(tmp_path)
+    with pytest.raises(RunError, match="was begun with other monitors: tip; give the same"):
+        run(bar(), 2e-6, tmp_path, monitors, restart=True)
+    assert contents(tmp_path) == before
+    history = run(bar(), 2e-6, tmp_path, {"tip": TIP}, restart=True).history
+    assert (np.diff(history.column("tip")) > 0.0).all() and history.column("time")[-1] == 2e-6
+
+
+def test_a_monitor_has_a_name_of_its_own(tmp_path):
+    with pytest.raises(RunError, match="monitor 'time'"):
+        run(bar(), 1e-6, tmp_path / "run", {"time": TIP})
+    assert not (tmp_path / "run").exists()
