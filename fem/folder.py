@@ -9,8 +9,9 @@ from pathlib import Path
 from fem.checkpoint import NAME, PREVIOUS, TEMPORARY
 
 MARK = "history_units.json"  # what tells a run folder from others
-RUN_FILES = ("summary.json", "history.csv", "history_units.json", "fields.pvd", "picture.png", "options.json",
-             "material.toml", NAME, PREVIOUS, TEMPORARY)  # fmt: skip
+AT_THE_END = ("summary.json", "picture.png")  # files that a finished run has
+RUN_FILES = (*AT_THE_END, "history.csv", "history_units.json", "fields.pvd", "options.json", "material.toml", NAME,
+             PREVIOUS, TEMPORARY)  # fmt: skip
 
 
 class RunError(RuntimeError):

@@ -20,7 +20,7 @@ import numpy as np
 
 from fem.checkpoint import read_checkpoint, write_checkpoint
 from fem.elements import MaterialError
-from fem.folder import RunError, run_folder
+from fem.folder import AT_THE_END, RunError, run_folder
 from fem.history import History
 from fem.model import Model
 from fem.output import FieldWriter, cell_fields, field_units, replace_file
@@ -29,6 +29,7 @@ from fem.solver import Solver
 
 COLUMNS = ("time", "dt", "kinetic", "internal", "hourglass", "viscous", "contact", "external", "total", "error",
            "momentum_x", "momentum_y", "momentum_z", "contact_force")  # fmt: skip
+ROUND_OFF = 1e-12  # of all energy: an internal energy that is less counts as so much
 MOST_THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 
 
@@ -136,12 +137,19 @@ class _Run:
         units = {name: monitor.unit for name, monitor in monitors.items()}
         self.history = History(self.names, folder, units, table)
         self.writer = None
-        if folder is not None:
-            for file, text in case.files.items():
-                replace_file(folder / file, [text.encode()])
         if folder is not None and settings.fields:
             self.writer = FieldWriter(folder, model.mesh, field_units(model.law))
             self.writer.truncate(self.frames)
+        if folder is not None:
+            self._say_what_is_run(folder)
+
+    def _say_what_is_run(self, folder: Path) -> None:
+        """Write the case's files, and remove what says that an earlier end was reached."""
+        if self.solver.time < self.end_time:
+            for name in AT_THE_END:
+                (folder / name).unlink(missing_ok=True)
+        for file, text in self.case.files.items():
+            replace_file(folder / file, [text.encode()])
 
     def execute(self) -> Result:
         """Run to the end, or until a signal, which is answered with a checkpoint."""
@@ -258,6 +266,8 @@ class _Run:
         if progress["columns"] != self.names:
             begun = ", ".join(progress["columns"][len(COLUMNS) :]) or "none"
             raise RunError(f"{self.folder} was begun with other monitors: {begun}; give the same in the same order")
+        if (reached := arrays["scalars"][0]) > self.end_time:
+            raise RunError(f"{self.folder} was computed to {reached:.6g} s already; give an end time from there on")
         table = arrays.pop("history")
         self.impulse_before = arrays.pop("impulse_before")
         self.solver.load(arrays)
@@ -288,6 +298,7 @@ class _Run:
     def _summary(self, startup: float) -> dict[str, Any]:
         solver, model = self.solver, self.model
         energies = solver.energies()
+        internal = max(energies["internal"], ROUND_OFF * energies["total"], 1e-300)
         element_steps = max(solver.steps * len(model.mesh.hexes), 1)
         fields = cell_fields(model.law, *solver.elements.mean_values(model.law.shown))
         summary = dict(self.case.labels) | {
@@ -307,7 +318,7 @@ class _Run:
             "precision": "float64",
             "energy_error": energies["error"],
             "max_energy_error": max(self.largest_error, abs(energies["error"])),
-            "hourglass_energy_ratio": energies["hourglass"] / max(energies["internal"], 1e-300),
+            "hourglass_energy_ratio": energies["hourglass"] / internal,
             "kinetic_energy": energies["kinetic"],
             "internal_energy": energies["internal"],
             "controlling_element": solver.elements.stable_step()[1],

@@ -10,7 +10,7 @@ from constitutive.law import law_definition
 from fem.folder import RunError, alone_in
 from fem.meshing import box
 from fem.model import Model
-from fem.run import Monitor, run
+from fem.run import ROUND_OFF, Case, Monitor, run
 
 NUMBERS = {"density": 8960.0, "youngs_modulus": 1.2e11, "poissons_ratio": 0.34}
 LAW = law_definition("j2").build(NUMBERS | {"yield_stress": 1e8, "hardening_modulus": 1e8})
@@ -102,3 +102,39 @@ def test_a_monitor_has_a_name_of_its_own(tmp_path):
     with pytest.raises(RunError, match="monitor 'time'"):
         run(bar(), 1e-6, tmp_path / "run", {"time": TIP})
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_goes_on_is_not_complete(tmp_path):
+    """Stopped on its way to a later end it has no summary and no picture of the earlier one."""
+
+    def stop(solver):
+        if solver.time > 3e-6:
+            raise KeyboardInterrupt
+        return 0.0
+
+    monitors = {"stop": Monitor("1", stop)}
+    run(bar(), 2e-6, tmp_path, monitors)
+    (tmp_path / "picture.png").write_bytes(b"of the earlier end")
+    run(bar(), 2e-6, tmp_path, monitors, restart=True)
+    assert (tmp_path / "summary.json").exists() and (tmp_path / "picture.png").exists()
+    with pytest.raises(KeyboardInterrupt):
+        run(bar(), 4e-6, tmp_path, monitors, restart=True)
+    assert not (tmp_path / "summary.json").exists() and not (tmp_path / "picture.png").exists()
+
+
+def test_a_restart_does_not_go_back(folder):
+    before = contents(folder)
+    with pytest.raises(RunError, match="computed to 2e-06 s already"):
+        run(bar(), 1e-6, folder, case=Case(files={"options.json": "{}"}), restart=True)
+    assert contents(folder) == before
+
+
+def test_hourglass_energy_of_a_body_without_internal_energy():
+    """Related to what counts as none, a share of all energy: large, as it should be, but no number of 300 digits."""
+    mesh = box((1e-3, 1e-3, 1e-3), (1, 1, 1))
+    model = Model(mesh, LAW)
+    for node, (x, y, _) in enumerate(np.sign(mesh.points - mesh.points.mean(axis=0))):
+        model.initial_velocity((0.0, 0.0, 1e-3 * x * y), [node])
+    summary = run(model, 1e-8).summary
+    assert summary["internal_energy"] <= 0.0
+    assert 1e3 < summary["hourglass_energy_ratio"] < 1.0 / ROUND_OFF
