@@ -155,12 +155,15 @@ finite.__name__ = positive.__name__ = "number"
 
 
 def user_errors(main: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a command so that errors meant for the user end it with one line on stderr and exit code 2."""
+    """Decorate a command: errors meant for the user end it with one line on stderr and exit code 2, Ctrl-C with 130."""
 
     @functools.wraps(main)
     def command(*args: Any, **kwargs: Any) -> Any:
         try:
             return main(*args, **kwargs)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
         except Exception as error:
             if not _is_for_user(error):
                 raise

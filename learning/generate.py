@@ -19,6 +19,7 @@ import argparse
 import os
 import platform
 import shlex
+import signal
 import sys
 import time
 from collections import Counter
@@ -364,6 +365,7 @@ def main(arguments: list[str] | None = None) -> None:
     task, material = chosen_task(options)
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with alone_in(folder):
             manifest = open_folder(folder, new_manifest(task, material))
@@ -372,6 +374,8 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         print(f"interrupted: what is in {folder} stays; the same command goes on from there", file=sys.stderr)
         sys.exit(130)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if not options.quiet:
         here, all_of_it = manifest["sessions"][-1], manifest["throughput"]
         print(f"{task.paths} paths of {task.steps} steps in {folder}, {here['paths']} of them made now")

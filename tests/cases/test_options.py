@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cases import plate_impact, taylor_anvil
+from cases.options import user_errors
 
 NUMBERS = st.sampled_from(["-1", "0", "nan", "inf", "1e-3", "abc", "", "1e400", "2", "200"])
 OPTIONS = {
@@ -56,3 +57,13 @@ def test_help_shows_defaults_units_and_an_example(case, capsys):
     shown = capsys.readouterr().out
     assert "example:" in shown and f"python -m cases.{case.__name__.split('.')[-1]} " in shown
     assert "m/s (default: 200.0)" in shown
+
+
+def test_an_interruption_is_one_line(capsys):
+    @user_errors
+    def main():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 130 and capsys.readouterr().err == "interrupted\n"

@@ -172,15 +172,30 @@ def test_many_states_are_recorded_in_pieces(monkeypatch, small, tmp_path):
     np.testing.assert_allclose(pieces.Z, whole.Z, atol=1e-14)
 
 
-def test_killed_and_started_again(small, tmp_path):
-    folder, many = tmp_path / "set", ["--shard-size", "1", "--paths", "100"]
-    command = [sys.executable, "-m", "learning.generate", *SMALL, "--workers", "2", "--output", str(folder)]
-    command += many
+def at_work(folder: Path, *more: str) -> subprocess.Popen:
+    """The command as a process with two workers that has written its first shard."""
+    command = [sys.executable, "-m", "learning.generate", *SMALL, "--workers", "2", "--output", str(folder), *more]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     limit = time.monotonic() + 120.0
     while not list(folder.glob("shard_*.npz")) and time.monotonic() < limit:
         time.sleep(0.005)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_by_a_signal(tmp_path, number):
+    process = at_work(tmp_path / "set", "--shard-size", "1", "--paths", "1000")
+    process.send_signal(number)
+    error = process.communicate(timeout=30.0)[1]
+    assert process.returncode == 130
+    assert error.splitlines()[-1].startswith("interrupted: what is in")
+    assert "Traceback" not in error
+
+
+def test_killed_and_started_again(small, tmp_path):
+    folder, many = tmp_path / "set", ["--shard-size", "1", "--paths", "100"]
+    process = at_work(folder, *many)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=30.0)  # until the workers, which share the pipe, have left too
     there = {p: p.stat().st_mtime_ns for p in folder.glob("shard_*.npz")}
