@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-NAME, PREVIOUS, TEMPORARY = "checkpoint.npz", "checkpoint.previous.npz", "checkpoint.writing"
+from fem.output import replacing
+
+NAME, PREVIOUS = "checkpoint.npz", "checkpoint.previous.npz"
 FORMAT = 4
 
 
@@ -23,14 +25,12 @@ class CheckpointError(RuntimeError):
 def write_checkpoint(folder: Path, arrays: dict[str, np.ndarray], fingerprint: str, progress: dict[str, Any]) -> None:
     """Write arrays and a JSON-able record of progress; raises OSError where the disk is full or not writable."""
     header = json.dumps({"format": FORMAT, "fingerprint": fingerprint, "progress": progress})
-    temporary = folder / TEMPORARY
-    with open(temporary, "wb") as file:
+    with replacing(folder / NAME) as file:
         np.savez(file, allow_pickle=False, header=np.array(header), **arrays)  # type: ignore[arg-type]
         file.flush()
         os.fsync(file.fileno())
-    if (folder / NAME).exists():
-        os.replace(folder / NAME, folder / PREVIOUS)
-    os.replace(temporary, folder / NAME)
+        if (folder / NAME).exists():
+            os.replace(folder / NAME, folder / PREVIOUS)
 
 
 def read_checkpoint(folder: Path, fingerprint: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fem.checkpoint import NAME, PREVIOUS, TEMPORARY
+from fem.checkpoint import NAME, PREVIOUS
+from fem.output import TEMPORARY
 
 MARK = "history_units.json"  # what tells a run folder from others
 AT_THE_END = ("summary.json", "picture.png")  # files that a finished run has
 RUN_FILES = (*AT_THE_END, "history.csv", "history_units.json", "fields.pvd", "options.json", "material.toml", NAME,
-             PREVIOUS, TEMPORARY)  # fmt: skip
+             PREVIOUS, NAME + TEMPORARY)  # fmt: skip
 
 
 class RunError(RuntimeError):

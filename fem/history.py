@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fem.output import replace_file
+from fem.output import naming, replace_file
 
 UNITS = {
     "time": "s",
@@ -42,7 +42,7 @@ class History:
         values = [float(row[name]) for name in self.names]
         self.rows.append(values)
         if self.path is not None:
-            with open(self.path, "ab") as file:
+            with naming(self.path), open(self.path, "ab") as file:
                 file.write(_line(values))
 
     def column(self, name: str) -> np.ndarray:

@@ -7,8 +7,10 @@ header); the components of stress are named 11 22 33 12 23 13. Field values are 
 
 import os
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -27,6 +29,7 @@ UNITS = {
     "volumetric_strain": "1",
 }
 COMPONENTS = {3: ("x", "y", "z"), 6: ("11", "22", "33", "12", "23", "13")}
+TEMPORARY = ".tmp"  # ending of files that are being written
 VTK_HEXAHEDRON = 12
 VTK_TYPES = {"<f4": "Float32", "<f8": "Float64", "<i4": "Int32", "<i8": "Int64", "|u1": "UInt8"}
 
@@ -131,15 +134,31 @@ def frame_times(list_file: str | Path) -> list[tuple[float, str]]:
 
 
 def replace_file(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write under a temporary name, then rename: at any instant the path holds the old file or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
+    """Write a file whole or not at all, see `replacing`."""
+    with replacing(path) as file:
+        file.writelines(chunks)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write under a temporary name, which is then renamed: the path always holds the old one or the new."""
+    temporary = path.with_name(path.name + TEMPORARY)
     try:
-        with open(temporary, "wb") as file:
-            for chunk in chunks:
-                file.write(chunk)
+        with naming(path), open(temporary, "wb") as file:
+            yield file
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have errors name the file that is written: the system's do not, where the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
         raise
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from constitutive.law import law_definition
 from fem.folder import RunError, alone_in
+from fem.history import History
 from fem.meshing import box
 from fem.model import Model
 from fem.run import ROUND_OFF, Case, Monitor, run
@@ -138,3 +139,26 @@ def test_hourglass_energy_of_a_body_without_internal_energy():
     summary = run(model, 1e-8).summary
     assert summary["internal_energy"] <= 0.0
     assert 1e3 < summary["hourglass_energy_ratio"] < 1.0 / ROUND_OFF
+
+
+def test_a_checkpoint_that_cannot_be_written_is_named(folder, monkeypatch):
+    """The one before stays, and nothing half written."""
+    before = (folder / "checkpoint.npz").read_bytes()
+
+    def full_disk(file, **arrays):
+        file.write(before[:1000])
+        raise OSError(errno.ENOSPC, "No space left on device")  # as of the system: without a name
+
+    monkeypatch.setattr("numpy.savez", full_disk)
+    with pytest.raises(OSError, match="No space left") as caught:
+        run(bar(), 4e-6, folder, restart=True)
+    assert caught.value.filename == str(folder / "checkpoint.npz")
+    assert (folder / "checkpoint.npz").read_bytes() == before
+    assert {file.name for file in folder.glob("checkpoint*")} == {"checkpoint.npz", "checkpoint.previous.npz"}
+
+
+def test_a_history_that_cannot_be_written_is_named(tmp_path):
+    history = History(["time"], tmp_path, {})
+    history.path = Path("/dev/full")
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        history.append({"time": 0.0})
