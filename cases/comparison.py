@@ -9,17 +9,17 @@ frames to the times of the reference's; at the end time they agree. Contact forc
 of time, by their L2 norm. Lengths and radii are compared in their change since the start.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import meshio
 import numpy as np
 
+from fem.folder import read_json
 from fem.hex8 import mean_gradient
-from fem.output import frame_times
+from fem.history import read_history
+from fem.output import frame_times, read_frame
 
 FIELDS = ("von_mises", "deviatoric_strain", "volumetric_strain")
 CHANGES = {"length": "final_length", "radius": "final_radius", "deflection": "back_face_deflection"}
@@ -47,16 +47,14 @@ class Run:
 
 
 def read_run(label: str, folder: Path) -> Run:
-    """Read a finished run. Raises OSError, and OutputError for a damaged list of frames."""
+    """Read a finished run. Raises RunError and OutputError where something in it is damaged, and OSError."""
     listed = frame_times(folder / "fields.pvd")
-    frames = [meshio.read(folder / name) for _, name in listed]
+    frames = [read_frame(folder / name) for _, name in listed]
     hexes = frames[0].cells[0].data
-    names = (folder / "history.csv").read_text().split("\n", 1)[0].split(",")
-    table = np.loadtxt(folder / "history.csv", delimiter=",", skiprows=1, ndmin=2)
     return Run(
         label,
-        json.loads((folder / "summary.json").read_text()),
-        dict(zip(names, table.T, strict=True)),
+        read_json(folder / "summary.json"),
+        read_history(folder / "history.csv"),
         np.array([time for time, _ in listed]),
         {name: np.array([frame.cell_data[name][0].ravel() for frame in frames], float) for name in FIELDS},
         frames[0].points,

@@ -11,7 +11,7 @@ from typing import Any
 from cases.options import add_material_options, chosen_material, count, number_at_least, positive
 from constitutive.material import Material, load_material
 from fem.elements import Controls
-from fem.folder import RunError
+from fem.folder import RunError, read_json
 from fem.mesh import Mesh
 from fem.model import CONTACTS, ELEMENTS, Model
 from fem.output import cell_fields
@@ -64,7 +64,7 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argpa
         raise RunError(f"there is no run folder {folder} to restart; leave --restart out to begin one")
     if not (folder / "options.json").exists():
         return options  # stopped before it began: begin
-    stored = json.loads((folder / "options.json").read_text())
+    stored = read_json(folder / "options.json")
     parser.set_defaults(**{k: v for k, v in stored.items() if k not in ("output", "restart", "overwrite", "set")})
     options = parser.parse_args(arguments)
     options.set = options.set or stored.get("set", [])  # argparse would append to a default

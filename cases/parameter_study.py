@@ -9,7 +9,6 @@ All further options are the case's own: --law, --material, --symmetry, --end-tim
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from cases.impact import FREE, run_case
 from cases.options import OptionError, command_parser, positive, user_errors
 from cases.registry import CASES, command_name
 from cases.run_folder import open_run
+from fem.folder import read_json
 from fem.output import replace_file
 from fem.picture import save, sheet
 
@@ -115,9 +115,9 @@ def compute(case: ModuleType, options: argparse.Namespace, overwrite: bool) -> t
     begun = folder / "options.json"
     options.overwrite = overwrite
     if begun.exists() and not overwrite:
-        _check(folder, json.loads(begun.read_text()), vars(options))
+        _check(folder, read_json(begun), vars(options))
         done = folder / "summary.json"
-        if done.exists() and (summary := json.loads(done.read_text()))["end_time"] == options.end_time:
+        if done.exists() and (summary := read_json(done)).get("end_time") == options.end_time:
             return summary, True
     options.restart = folder.is_dir() and not overwrite
     build, finish = case.build, case.finish

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import meshio
 import numpy as np
 
 from cases.registry import CASES, command_name
 from fem.axial_cut import AxialCut, axial_cut
 from fem.contact import RigidBody
 from fem.folder import RunError
-from fem.output import frame_times
+from fem.output import frame_times, read_frame
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,9 @@ class RunFolder:
     title: str
 
     def cut(self, index: int, names: Sequence[str]) -> AxialCut:
-        """Axial cut of a frame with the named fields. Raises RunError where one of them is not there."""
+        """Axial cut of a frame with the named fields. Raises RunError where one is not there, OutputError."""
         time, file = self.frames[index]
-        frame = meshio.read(self.path / file)
+        frame = read_frame(self.path / file)
         cells = {name: values[0] for name, values in frame.cell_data.items()}
         scalars = {name: values.ravel().astype(float) for name, values in cells.items() if values[0].size == 1}
         for name in names:

@@ -36,6 +36,7 @@ from cases.registry import CASES, command_name
 from cases.report import percent, table
 from constitutive.law import LawError
 from fem.elements import MaterialError
+from fem.folder import read_json
 from fem.model import ELEMENTS
 from fem.run import MOST_THREADS
 
@@ -107,9 +108,9 @@ def is_finished(folder: Path, wanted: argparse.Namespace, word: str) -> bool:
     """Whether a run folder holds this very run, complete. Raises OptionError where it holds another."""
     if not (folder / "summary.json").exists():
         return False
-    stored = json.loads((folder / "options.json").read_text())
+    stored = read_json(folder / "options.json")
     for key, value in stored.items():
-        if (key not in FREE or key == "end_time") and getattr(wanted, key) != value:
+        if (key not in FREE or key == "end_time") and getattr(wanted, key, value) != value:
             raise OptionError(
                 f"{folder} was run with --{key.replace('_', '-')} {value}, not {getattr(wanted, key)}: give the same "
                 "options, another --output, or --overwrite to run everything anew"

@@ -1,10 +1,12 @@
-"""The folder of a run: what may be written there, and by whom."""
+"""The folder of a run: what may be written there, and by whom; its JSON files read back."""
 
 import fcntl
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from fem.checkpoint import NAME, PREVIOUS
 from fem.output import TEMPORARY
@@ -80,3 +82,14 @@ def _has_results(path: Path) -> bool:
     """Whether a run got beyond its start, which is in the history before there is a checkpoint."""
     history = path / "history.csv"
     return (path / "summary.json").exists() or (history.exists() and history.read_bytes().count(b"\n") > 2)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What options.json or summary.json says. Raises RunError where it is damaged, and OSError."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("no keys and values")
+    except ValueError as error:
+        raise RunError(f"{path} is damaged ({error}): begin the run anew with --overwrite") from None
+    return content

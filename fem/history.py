@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fem.output import naming, replace_file
+from fem.output import OutputError, naming, replace_file
 
 UNITS = {
     "time": "s",
@@ -52,6 +52,16 @@ class History:
     def table(self) -> np.ndarray:
         """All rows, shape (rows, columns), for a checkpoint."""
         return np.array(self.rows).reshape(-1, len(self.names))
+
+
+def read_history(path: Path) -> dict[str, np.ndarray]:
+    """Columns (rows,) of a history.csv by name. Raises OutputError where it is damaged, and OSError."""
+    try:
+        names = path.read_text().split("\n", 1)[0].split(",")
+        table = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
+        return dict(zip(names, table.T, strict=True))
+    except ValueError as error:
+        raise OutputError(f"{path} is damaged ({error}): start the run afresh") from None
 
 
 def _line(values: Sequence[float]) -> bytes:

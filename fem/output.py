@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -35,7 +35,7 @@ VTK_TYPES = {"<f4": "Float32", "<f8": "Float64", "<i4": "Int32", "<i8": "Int64",
 
 
 class OutputError(RuntimeError):
-    """A field file that cannot be continued; the message says what and what to do."""
+    """A file of results that cannot be read or continued; the message says what and what to do."""
 
 
 def cell_fields(law: Law, F: np.ndarray, stress: np.ndarray, state: np.ndarray) -> dict[str, np.ndarray]:
@@ -131,6 +131,18 @@ def frame_times(list_file: str | Path) -> list[tuple[float, str]]:
         return [(float(entry.attrib["timestep"]), entry.attrib["file"]) for entry in entries]
     except (ElementTree.ParseError, KeyError, ValueError) as error:
         raise OutputError(f"{list_file} is damaged ({error}): start the run afresh") from None
+
+
+def read_frame(path: str | Path) -> Any:
+    """A frame as a meshio.Mesh: points, hexahedra, fields. Raises OutputError where it is damaged, and OSError."""
+    from meshio import vtu  # meshio.read would print, and end the process
+
+    try:
+        return vtu.read(path)
+    except OSError:
+        raise
+    except Exception as error:  # whatever a reader meets
+        raise OutputError(f"{path} is damaged ({str(error) or 'no VTU file'}): start the run afresh") from None
 
 
 def replace_file(path: Path, chunks: Iterable[bytes]) -> None:

@@ -13,7 +13,6 @@ import argparse
 import sys
 from pathlib import Path
 
-import meshio
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
@@ -21,6 +20,7 @@ from cases.options import OptionError, command_parser, count, natural, new_file,
 from cases.run_folder import open_run
 from constitutive.tensor import square_root
 from fem.hex8 import mean_gradient
+from fem.output import read_frame
 from learning.strain_paths import equivalent_strain
 
 INSTANTS = 201  # that a history is kept at, evenly spread: between frames by pchip
@@ -29,15 +29,18 @@ NEGLIGIBLE = 1e-4  # equivalent strain below which an element's history is none
 
 
 def read_stretches(run: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Times (f,) in s and stretches U (m, f, 6) of all m elements at the frames of a run. Raises RunError, OSError."""
+    """Times (f,) in s and stretches U (m, f, 6) of all m elements at the frames of a run.
+
+    Raises RunError where there are none, OutputError where one is damaged.
+    """
     frames = open_run(run).frames
-    first = meshio.read(run / frames[0][1])
+    first = read_frame(run / frames[0][1])
     hexes = first.cells[0].data
     start = first.points - first.point_data["displacement"]
     B, _ = mean_gradient(start[hexes])
     U = []
     for _, file in frames:
-        x = meshio.read(run / file).points
+        x = read_frame(run / file).points
         F = np.einsum("mai,maj->mij", x[hexes], B)
         U.append(square_root(F.swapaxes(1, 2) @ F))
     return np.array([time for time, _ in frames]), np.stack(U, axis=1)

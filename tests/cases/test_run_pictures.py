@@ -55,7 +55,7 @@ def test_a_run_of_ones_own_has_no_options(plate_run, tmp_path):
         (["RUN", "--fields", "von_misses"], "no field 'von_misses' of one component; it has von_mises"),
         (["RUN", "--fields", "stress"], "no field 'stress' of one component"),
         (["RUN", "--output", "a.pdf"], "must end in .png"),
-        (["RUN", "--output", "nowhere/a.png"], "nowhere/"),
+        (["RUN", "--output", "nowhere/a.png"], "nowhere is not a folder"),
         (["RUN", "--times", "soon"], "soon"),
     ],
 )
@@ -82,3 +82,24 @@ def test_damaged_options_are_named(plate_run, tmp_path, capsys):
     with pytest.raises(SystemExit):
         snapshots.main([str(folder)])
     assert "options.json or material.toml is damaged" in capsys.readouterr().err
+
+
+def test_a_damaged_frame_is_named(plate_run, tmp_path, capsys):
+    folder = tmp_path / "damaged"
+    shutil.copytree(plate_run, folder)
+    frame = folder / "fields/frame_0002.vtu"
+    frame.write_bytes(frame.read_bytes()[:1000])
+    with pytest.raises(SystemExit):
+        animation.main([str(folder), "--overwrite"])
+    error = capsys.readouterr().err
+    assert "frame_0002.vtu is damaged" in error and len(error.splitlines()) == 1
+
+
+def test_a_restart_names_damaged_options(plate_run, tmp_path, capsys):
+    folder = tmp_path / "damaged"
+    shutil.copytree(plate_run, folder)
+    (folder / "options.json").write_text("{")
+    with pytest.raises(SystemExit) as stop:
+        plate_impact.main(["--output", str(folder), "--restart"])
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and "options.json is damaged" in error and len(error.splitlines()) == 1

@@ -106,6 +106,18 @@ def test_another_velocity_is_not_mixed_in(folder, capsys):
     assert "--velocity 200.0, not 100.0" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["options.json", "summary.json", "history.csv", "fields/frame_0001.vtu"])
+def test_damaged_results_are_named(folder, capsys, name):
+    file = folder / "rod" / "magnesium_empirical" / name
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SystemExit):
+        run(folder)
+    file.write_bytes(whole)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and f"{file} is damaged" in lines[0]
+
+
 @pytest.mark.parametrize(
     ("laws", "message"), [(["magnesium_empirical"], "two laws"), (["magnesium_empirical", "magnesum"], "magnesum")]
 )

@@ -8,7 +8,7 @@ import pyvista
 from constitutive import tensor
 from constitutive.law import law_definition
 from fem.meshing import box
-from fem.output import FieldWriter, OutputError, cell_fields, field_units, frame_times
+from fem.output import FieldWriter, OutputError, cell_fields, field_units, frame_times, read_frame
 
 MESH = box((1.0, 1.0, 2.0), (2, 3, 4))
 NODES, CELLS = len(MESH.points), len(MESH.hexes)
@@ -125,6 +125,21 @@ def test_missing_frames_and_a_damaged_list_are_named(tmp_path, law, rng):
     (tmp_path / "fields.pvd").write_text("<VTKFile")
     with pytest.raises(OutputError, match=r"fields.pvd is damaged .*: start the run afresh"):
         FieldWriter(tmp_path, MESH)
+
+
+def test_a_damaged_frame_is_named(tmp_path, law, rng, capfd):
+    write(tmp_path, [frame(rng, law)], law)
+    file = tmp_path / "fields/frame_0000.vtu"
+    data = file.read_bytes()
+    assert np.array_equal(read_frame(file).cells[0].data, MESH.hexes)
+    for damaged in (b"", data[:200], data[: len(data) // 2], data[:-100], bytes(len(data))):
+        file.write_bytes(damaged)
+        with pytest.raises(OutputError, match=r"frame_0000.vtu is damaged \(.+\): start the run afresh"):
+            read_frame(file)
+    assert capfd.readouterr() == ("", "")
+    file.unlink()
+    with pytest.raises(OSError, match=r"frame_0000\.vtu"):
+        read_frame(file)
 
 
 def test_failed_write_leaves_list_and_folder_whole(tmp_path, law, rng, monkeypatch):

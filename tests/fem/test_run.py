@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from constitutive.law import law_definition
-from fem.folder import RunError, alone_in
-from fem.history import History
+from fem.folder import RunError, alone_in, read_json
+from fem.history import History, read_history
 from fem.meshing import box
 from fem.model import Model
+from fem.output import OutputError
 from fem.run import ROUND_OFF, Case, Monitor, run
 
 NUMBERS = {"density": 8960.0, "youngs_modulus": 1.2e11, "poissons_ratio": 0.34}
@@ -162,3 +163,22 @@ def test_a_history_that_cannot_be_written_is_named(tmp_path):
     history.path = Path("/dev/full")
     with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
         history.append({"time": 0.0})
+
+
+def test_results_are_read_back(folder):
+    assert read_json(folder / "summary.json")["completed"]
+    assert read_history(folder / "history.csv")["time"][-1] == 2e-6
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"end_time": 1e-'])
+def test_a_damaged_json_file_is_named(tmp_path, text):
+    (tmp_path / "summary.json").write_text(text)
+    with pytest.raises(RunError, match=r"summary.json is damaged \(.*\): begin the run anew with --overwrite"):
+        read_json(tmp_path / "summary.json")
+
+
+@pytest.mark.parametrize("text", ["time,dt\n0,1\n2", "time,dt\n0,x\n", "time\n0,1\n"])
+def test_a_damaged_history_is_named(tmp_path, text):
+    (tmp_path / "history.csv").write_text(text)
+    with pytest.raises(OutputError, match=r"history\.csv is damaged"):
+        read_history(tmp_path / "history.csv")
