@@ -218,7 +218,7 @@ def material_path(name_or_path: str | Path) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8-sig"))  # editors on Windows begin files with a mark
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LawError(f"{path}: not a TOML file: {' '.join(str(error).split())}") from None
     except ValueError as error:  # a number of thousands of digits

@@ -63,9 +63,9 @@ class Result:
 class Settings:
     """How to run, none of which changes the physics.
 
-    `records` rows of history and `frames` field frames are spread evenly over the run (a run continued to a later end
-    keeps the intervals that it began with); a checkpoint is written every `checkpoint_seconds` of wall time, at the
-    start and at the end.
+    `records` rows of history, one at least, and `frames` field frames are spread evenly over the run, beside those of
+    the start (a run continued to a later end keeps the intervals that it began with); a checkpoint is written every
+    `checkpoint_seconds` of wall time, at the start and at the end.
     """
 
     frames: int = 20
@@ -128,7 +128,7 @@ class _Run:
         checkpoint = read_checkpoint(folder, model.fingerprint()) if folder and settings.restart else None
         self.solver = Solver(model, self.threads)
         self.frames = 0
-        self.record_interval, self.frame_interval = end_time / settings.records, end_time / max(settings.frames, 1)
+        self.record_interval, self.frame_interval = (end_time / max(n, 1) for n in (settings.records, settings.frames))
         self.impulse_before = np.zeros(len(self.solver.accounts))
         self.largest_error = 0.0
         self.wall_time = self.output_time = self.saved = 0.0

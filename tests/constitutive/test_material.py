@@ -137,6 +137,10 @@ def test_files_that_cannot_be_read(tmp_path):
     assert "not a TOML file" in complaint(tmp_path / "binary.toml")
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(file):
+    assert load_material(file("\ufeff" + J2_FILE)).name == "copper"
+
+
 def test_overrides():
     assert load_material("copper_j2", overrides=["yield_stress=1e8"]).values["yield_stress"] == 1e8
     assert load_material("copper_j2", overrides={"yield_stress": 10**8}).values["yield_stress"] == 1e8

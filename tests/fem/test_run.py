@@ -182,3 +182,7 @@ def test_a_damaged_history_is_named(tmp_path, text):
     (tmp_path / "history.csv").write_text(text)
     with pytest.raises(OutputError, match=r"history\.csv is damaged"):
         read_history(tmp_path / "history.csv")
+
+
+def test_no_records_are_those_of_start_and_end():
+    assert run(bar(), 1e-6, records=0, frames=0).history.column("time").tolist() == [0.0, 1e-6]
