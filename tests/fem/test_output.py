@@ -7,6 +7,7 @@ import pyvista
 
 from constitutive import tensor
 from constitutive.law import law_definition
+from constitutive.material import load_material
 from fem.meshing import box
 from fem.output import FieldWriter, OutputError, cell_fields, field_units, frame_times, read_frame
 
@@ -92,6 +93,16 @@ def test_arrays_carry_units_and_component_names(tmp_path, law, rng):
     assert "UNITS_LABEL: Pa" in str(stress.GetInformation())
     assert [stress.GetComponentName(k) for k in range(6)] == ["11", "22", "33", "12", "23", "13"]
     assert "UNITS_LABEL: m/s" in str(grid.GetPointData().GetArray("velocity").GetInformation())
+
+
+def test_fields_that_a_law_derives_carry_units():
+    """Those of a polycrystal are strains, fractions and a metric, beside the states by name."""
+    crystals = load_material("magnesium_liu2022", overrides={"grains": 2}).law
+    fields = cell_fields(crystals, np.eye(3)[None], np.zeros((1, 6)), crystals.initial_state(1))
+    units = field_units(crystals)
+    assert set(fields) <= set(units)
+    assert units["inelastic_metric"] == units["twin_fraction"] == units["slip_basal"] == "1"
+    assert units["plastic_work"] == "J/m3"
 
 
 def test_resumed_run_leaves_the_files_of_an_unbroken_one(tmp_path, law, rng):
