@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +68,23 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argpa
     parser.set_defaults(**{k: v for k, v in stored.items() if k not in ("output", "restart", "overwrite", "set")})
     options = parser.parse_args(arguments)
     options.set = options.set or stored.get("set", [])  # argparse would append to a default
-    for key, value in stored.items():
-        if key not in FREE and getattr(options, key, value) != value:
-            given = f"--{key.replace('_', '-')}"
-            raise RunError(f"{folder} was begun with {given} {value}: leave {given} out, or begin another run")
+    check_same(folder, options)
     return options
+
+
+def check_same(folder: Path, wanted: argparse.Namespace, free: Collection[str] = FREE) -> None:
+    """Raise RunError where the run in a folder was begun with other options than are wanted, but for the free ones."""
+    for key, value in read_json(folder / "options.json").items():
+        if key not in free and (new := getattr(wanted, key, value)) != value:
+            raise RunError(
+                f"{folder} was begun with --{key.replace('_', '-')} {value}, not {new}: give the same options, "
+                "another --output, or --overwrite to begin anew"
+            )
+
+
+def has_material(folder: Path, material: Material) -> bool:
+    """Whether the run in a folder was begun with this very material, whatever its file says by now."""
+    return (folder / "material.toml").read_text("utf-8") == material.to_toml()
 
 
 Build = Callable[[Material, Controls], tuple[Model, Mapping[str, Monitor]]]

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from cases.impact import FREE, run_case
-from cases.options import OptionError, command_parser, positive, user_errors
+from cases.impact import check_same, has_material, run_case
+from cases.options import OptionError, chosen_material, command_parser, positive, user_errors
 from cases.registry import CASES, command_name
 from cases.run_folder import open_run
 from fem.folder import read_json
@@ -115,21 +115,16 @@ def compute(case: ModuleType, options: argparse.Namespace, overwrite: bool) -> t
     begun = folder / "options.json"
     options.overwrite = overwrite
     if begun.exists() and not overwrite:
-        _check(folder, read_json(begun), vars(options))
+        check_same(folder, options)
+        if not has_material(folder, chosen_material(options)):
+            raise OptionError(f"{folder} was computed with other numbers of its material: give another --output, "
+                              "or --overwrite to compute it again")  # fmt: skip
         done = folder / "summary.json"
         if done.exists() and (summary := read_json(done)).get("end_time") == options.end_time:
             return summary, True
     options.restart = folder.is_dir() and not overwrite
     build, finish = case.build, case.finish
     return run_case(command_name(case), options, lambda *given: build(options, *given), finish), False
-
-
-def _check(folder: Path, begun: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    for key, value in begun.items():
-        new = wanted.get(key, value)
-        if (key not in FREE and new != value) or (key == "end_time" and new < value):
-            raise OptionError(f"{folder} was computed with {key} {value}, not {new}: give another --output, "
-                              "or --overwrite to compute it again")  # fmt: skip
 
 
 def run_all(case: str, variants: Sequence[Variant], given: Sequence[str], folder: Path,

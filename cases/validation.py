@@ -20,7 +20,7 @@ from typing import Any
 
 from cases import comparison_pictures
 from cases.comparison import FIELDS, Run, comparison, read_run
-from cases.impact import FREE, parse, run_case
+from cases.impact import FREE, check_same, has_material, parse, run_case
 from cases.options import (
     OptionError,
     command_parser,
@@ -36,7 +36,6 @@ from cases.registry import CASES, command_name
 from cases.report import percent, table
 from constitutive.law import LawError
 from fem.elements import MaterialError
-from fem.folder import read_json
 from fem.model import ELEMENTS
 from fem.run import MOST_THREADS
 
@@ -105,18 +104,13 @@ def case_options(case: str, word: str, folder: Path, options: argparse.Namespace
 
 
 def is_finished(folder: Path, wanted: argparse.Namespace, word: str) -> bool:
-    """Whether a run folder holds this very run, complete. Raises OptionError where it holds another."""
+    """Whether a run folder holds this very run, complete. Raises RunError where it holds another."""
     if not (folder / "summary.json").exists():
         return False
-    stored = read_json(folder / "options.json")
-    for key, value in stored.items():
-        if (key not in FREE or key == "end_time") and getattr(wanted, key, value) != value:
-            raise OptionError(
-                f"{folder} was run with --{key.replace('_', '-')} {value}, not {getattr(wanted, key)}: give the same "
-                "options, another --output, or --overwrite to run everything anew"
-            )
-    artefact = named_material(word).values.get("artefact")
-    return artefact is None or Path(artefact).stat().st_mtime <= (folder / "summary.json").stat().st_mtime
+    check_same(folder, wanted, [key for key in FREE if key != "end_time"])
+    material = named_material(word)
+    artefact, ended = material.values.get("artefact"), (folder / "summary.json").stat().st_mtime
+    return has_material(folder, material) and (artefact is None or Path(artefact).stat().st_mtime <= ended)
 
 
 def run_law(case: str, word: str, folder: Path, options: argparse.Namespace) -> None:
@@ -126,7 +120,7 @@ def run_law(case: str, word: str, folder: Path, options: argparse.Namespace) -> 
         if is_finished(folder, module.parser().parse_args(given), word):
             return
         if (folder / "summary.json").exists():
-            given.append("--overwrite")  # its artefact has changed
+            given.append("--overwrite")  # its material or artefact has changed
         elif folder.is_dir():
             given.append("--restart")
     elif folder.is_dir():

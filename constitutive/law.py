@@ -94,7 +94,8 @@ class Law:
     """A law bound to its numbers, ready to run.
 
     `fields(F, state)` turns deformation gradients (n, 3, 3) and states (n, k) into named cell fields, each (n,) or
-    (n, c); by default every state of one component that is not internal. `energies(F, state)` gives stored energy and
+    (n, c); by default every state of one component that is not internal; `field_units` has the units of those that are
+    no states. `energies(F, state)` gives stored energy and
     plastic work, J per reference m3, each (n,), where the law knows them; of the state it reads `energy_states`, or all
     where none are named.
     """
@@ -109,6 +110,7 @@ class Law:
     point_major: bool = False
     reasons: Mapping[int, str] = field(default_factory=dict)
     fields: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]] | None = None
+    field_units: Mapping[str, str] = field(default_factory=dict)
     energies: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
     energy_states: tuple[str, ...] = ()
 

@@ -299,6 +299,7 @@ def build_polycrystal(name: str, values: Mapping[str, Any], orientations: np.nda
         point_major=True,
         reasons=REASONS,
         fields=crystal_fields(families, len(twin), weights),
+        field_units=dict.fromkeys(["inelastic_metric", "twin_fraction", *(f"slip_{name}" for name in families)], "1"),
         energies=crystal_energies(G, lambda_e, slip, twin, weights),
     )
 

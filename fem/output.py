@@ -56,9 +56,8 @@ def cell_fields(law: Law, F: np.ndarray, stress: np.ndarray, state: np.ndarray) 
 
 
 def field_units(law: Law) -> dict[str, str]:
-    """Units of all fields by name; what a law derives from its states is a plain number, save under a state's name."""
-    derived = dict.fromkeys(law.output_fields(np.eye(3)[None], law.initial_state(1)), "1")
-    return derived | UNITS | {state.name: state.unit for state in law.states}
+    """Units of all fields by name; a field that the law derives from its states without naming a unit is left out."""
+    return UNITS | dict(law.field_units) | {state.name: state.unit for state in law.states}
 
 
 class FieldWriter:

@@ -6,8 +6,8 @@ import pytest
 import pyvista
 
 from constitutive import tensor
-from constitutive.law import law_definition
-from constitutive.material import load_material
+from constitutive.law import law_definition, law_names
+from constitutive.material import default_material, load_material
 from fem.meshing import box
 from fem.output import FieldWriter, OutputError, cell_fields, field_units, frame_times, read_frame
 
@@ -93,6 +93,13 @@ def test_arrays_carry_units_and_component_names(tmp_path, law, rng):
     assert "UNITS_LABEL: Pa" in str(stress.GetInformation())
     assert [stress.GetComponentName(k) for k in range(6)] == ["11", "22", "33", "12", "23", "13"]
     assert "UNITS_LABEL: m/s" in str(grid.GetPointData().GetArray("velocity").GetInformation())
+
+
+@pytest.mark.parametrize("name", law_names())
+def test_every_field_has_a_unit(name):
+    law = load_material(default_material(name), name).law
+    fields = cell_fields(law, np.eye(3)[None], np.zeros((1, 6)), law.initial_state(1))
+    assert set(fields) <= set(field_units(law))
 
 
 def test_fields_that_a_law_derives_carry_units():
