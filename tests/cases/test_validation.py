@@ -7,6 +7,7 @@ import pytest
 
 from cases import comparison, validation
 from cases.comparison import Run, compare, field_errors, fields_at, mean_forces, read_run
+from constitutive.material import load_material
 from fem.meshing import box
 
 LAWS = ("magnesium_empirical", "magnesium_empirical:A=300e6")
@@ -98,6 +99,18 @@ def test_finished_runs_are_kept_and_interrupted_ones_go_on(folder):
     run(folder)
     assert (done / "summary.json").stat().st_mtime_ns == before
     assert (broken / "summary.json").exists() and (broken / "fields/frame_0002.vtu").read_bytes() == fields
+
+
+def test_a_material_file_that_has_changed_is_run_anew(tmp_path):
+    mine = tmp_path / "mine.toml"
+    mine.write_text(load_material("magnesium_empirical").to_toml())
+    laws, other = ("magnesium_empirical", str(mine)), tmp_path / "runs" / "rod" / "magnesium_empirical" / "summary.json"
+    same = run(tmp_path / "runs", "--cases", "rod", laws=laws)["cases"]["rod"]["runs"][1]
+    before = other.stat().st_mtime_ns
+    mine.write_text(mine.read_text().replace("B = 492", "B = 984"))
+    stronger = run(tmp_path / "runs", "--cases", "rod", laws=laws)["cases"]["rod"]["runs"][1]
+    assert same["fields"]["von_mises"]["final"] == 0.0 and stronger["fields"]["von_mises"]["final"] > 0.1
+    assert other.stat().st_mtime_ns == before
 
 
 def test_another_velocity_is_not_mixed_in(folder, capsys):

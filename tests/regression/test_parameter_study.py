@@ -191,7 +191,14 @@ def test_a_study_goes_on_where_it_was_left(rods, capsys):
     with pytest.raises(SystemExit):
         study("rod", rods, "--friction", "0.1", *arguments)
     error = capsys.readouterr().err
-    assert "velocity_100_shape_5 was computed with friction 0.0, not 0.1" in error and len(error.splitlines()) == 1
+    assert "velocity_100_shape_5 was begun with --friction 0.0, not 0.1" in error and len(error.splitlines()) == 1
+    material = rods / "velocity_100_shape_5" / "material.toml"
+    text = material.read_text()
+    material.write_text(text.replace("density = ", "density = 1"))
+    with pytest.raises(SystemExit):
+        study("rod", rods, *arguments)
+    material.write_text(text)
+    assert "was computed with other numbers of its material" in capsys.readouterr().err
 
 
 def test_shapes_keep_length_and_size_of_elements():
