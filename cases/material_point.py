@@ -12,7 +12,6 @@ beside it names all units.
 
 import argparse
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +31,12 @@ from cases.path_file import read_path
 from constitutive.drive import History, drive
 from constitutive.law import did_you_mean
 from constitutive.tensor import von_mises
+from fem.output import field_units, replace_file
 
 PATHS = ("uniaxial", "uniaxial-strain", "shear")
 STRESSES = ("s11", "s22", "s33", "s12", "s23", "s13")
 MOST_STEPS = 1_000_000
+UNITS = ".units.json"  # ending of the file beside the output
 
 
 def parser() -> argparse.ArgumentParser:
@@ -100,12 +101,11 @@ def write(path: Path, history: History, fields: dict[str, np.ndarray]) -> None:
     table = np.column_stack([history.times, history.stress[:, 0], *fields.values()])
     names = ["t", *STRESSES, *fields]
     lines = [",".join(names), *(",".join(map(repr, row)) for row in table.tolist())]
-    units = {"t": "s"} | dict.fromkeys(STRESSES, "Pa, Cauchy stress, tension positive") | dict.fromkeys(fields, "1")
-    units |= {state.name: state.unit for state in history.law.states if state.name in fields}
-    for target, text in ((path.with_suffix(".units.json"), json.dumps(units, indent=2)), (path, "\n".join(lines))):
-        temporary = target.with_name(target.name + ".writing")
-        temporary.write_text(text + "\n")
-        os.replace(temporary, target)
+    named = field_units(history.law)
+    units = {"t": "s"} | dict.fromkeys(STRESSES, "Pa, Cauchy stress, tension positive")
+    units |= {name: named.get(name, "not named by the law") for name in fields}
+    replace_file(path.with_suffix(UNITS), [json.dumps(units, indent=2).encode(), b"\n"])
+    replace_file(path, (f"{line}\n".encode() for line in lines))
 
 
 def draw(path: Path, history: History, title: str) -> None:
@@ -132,6 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the case from the command line."""
     options = parser().parse_args(arguments)
     output = new_file(options.output, options.overwrite)
+    new_file(output.with_suffix(UNITS), options.overwrite)
     picture = new_file(options.picture, options.overwrite) if options.picture else None
     if picture and picture.suffix != ".png":
         raise OptionError(f"--picture {picture}: the name must end in .png")

@@ -322,6 +322,7 @@ class _Run:
             "kinetic_energy": energies["kinetic"],
             "internal_energy": energies["internal"],
             "controlling_element": solver.elements.stable_step()[1],
+            "rigid_bodies": solver.received(),
             "contact_impulse": float(sum(abs(account.axial_impulse) for account in solver.accounts)) * model.copies,
             "max_deviatoric_strain": float(fields["deviatoric_strain"].max()),
             "max_von_mises": float(fields["von_mises"].max()),

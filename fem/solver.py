@@ -30,12 +30,12 @@ INSTANT = 1e-30  # s: the step in which the law is first asked, undeformed; laws
 
 
 class ContactAccount:
-    """What a rigid body has received: force of the last step (3,), impulse (3,), touching nodes."""
+    """What a rigid body has received: force of the last step (3,), impulse (3,), work, touching nodes."""
 
     def __init__(self, contact: Contact):
         self.contact = contact
         self.result = np.zeros(5)
-        self.impulse = np.zeros(3)
+        self.impulse, self.work = np.zeros(3), 0.0
 
     @property
     def touching(self) -> int:
@@ -131,6 +131,7 @@ class Solver:
         for account in self.accounts:
             _touch(account, account.contact.nodes, self, self.time, dt, dt_mid)
             account.impulse += account.result[:3] * dt_mid
+            account.work -= account.result[3]
             self.external_work += account.result[3]
             self.contact_loss += account.result[3]
         self.contact_loss -= impulse_work(self.touchable, self.mass, predicted, self.velocity, self.before)
@@ -176,15 +177,30 @@ class Solver:
 
     def momentum(self) -> np.ndarray:
         """Momentum (3,) of the whole body in kg m/s; copies included, which cancel where they are mirrored."""
-        momentum = self.model.copies * (self.mass @ self.velocity)
-        momentum[["xyz".index(axis) for axis in self.model.mirrored]] = 0.0
-        return momentum
+        return self._of_the_whole(self.mass @ self.velocity)
+
+    def received(self) -> list[dict[str, Any]]:
+        """Impulse (N s) and work (J) that each rigid body has received from the whole body so far, by name."""
+        return [
+            {
+                "name": account.contact.body.name,
+                "impulse": self._of_the_whole(account.impulse).tolist(),
+                "work": float(account.work) * self.model.copies,
+            }
+            for account in self.accounts
+        ]
+
+    def _of_the_whole(self, vector: np.ndarray) -> np.ndarray:
+        """The sum of a vector (3,) over all copies, which cancel where they are mirrored."""
+        total = self.model.copies * vector
+        total[["xyz".index(axis) for axis in self.model.mirrored]] = 0.0
+        return total
 
     def save(self) -> dict[str, Any]:
         """Everything that changes, for a checkpoint."""
         state = {name: getattr(self, name) for name in ("displacement", "velocity", "external", "force")}
         scalars = (self.time, self.dt, self.steps, self.external_work, self.contact_loss)
-        contacts = {f"contact_{k}": np.concatenate([a.result, a.impulse]) for k, a in enumerate(self.accounts)}
+        contacts = {f"contact_{k}": np.array([*a.result, *a.impulse, a.work]) for k, a in enumerate(self.accounts)}
         elements = {f"elements_{name}": value for name, value in self.elements.save().items()}
         return state | contacts | elements | {"scalars": np.array(scalars)}
 
@@ -193,7 +209,7 @@ class Solver:
         for name in ("displacement", "velocity", "external", "force"):
             getattr(self, name)[:] = arrays[name]
         for k, account in enumerate(self.accounts):
-            account.result[:], account.impulse[:] = np.split(arrays[f"contact_{k}"], [5])
+            account.result[:], account.impulse[:], (account.work,) = np.split(arrays[f"contact_{k}"], [5, 8])
         prefix = "elements_"
         self.elements.load({n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)})
         self.time, self.dt, steps, self.external_work, self.contact_loss = (float(x) for x in arrays["scalars"])

@@ -95,6 +95,10 @@ def test_a_sphere_reports_the_impulse_along_its_motion(direction, rubber):
     assert result.summary["contact_impulse"] == pytest.approx(gained, rel=1e-9)
     time, force = result.history.column("time"), result.history.column("contact_force")
     assert np.sum(np.diff(time) * force[1:]) == pytest.approx(gained, rel=1e-9)
+    (ball,) = result.summary["rigid_bodies"]
+    assert ball["name"] == "sphere"
+    assert ball["impulse"] == pytest.approx(-result.solver.momentum(), rel=1e-9)
+    assert ball["work"] == pytest.approx(-20.0 * gained, rel=1e-9)
 
 
 @pytest.mark.parametrize("method", ["kinematic", "penalty"])

@@ -17,7 +17,8 @@ KEYS = """\
 case law material element elements nodes steps end_time completed wall_time time_per_element_step law_time
 element_time contact_time node_time output_time startup_time peak_memory threads precision energy_error
 max_energy_error hourglass_energy_ratio kinetic_energy internal_energy controlling_element
-max_equivalent_plastic_strain max_deviatoric_strain max_von_mises versions contact_impulse"""
+max_equivalent_plastic_strain max_deviatoric_strain max_von_mises versions contact_impulse
+rigid_bodies"""
 COPPER = ["--law", "johnson_cook", "--material", "ofhc_copper"]
 LONG = ["--length", "32.4e-3", "--diameter", "6.4e-3", *COPPER]
 
