@@ -95,9 +95,8 @@ class Law:
 
     `fields(F, state)` turns deformation gradients (n, 3, 3) and states (n, k) into named cell fields, each (n,) or
     (n, c); by default every state of one component that is not internal; `field_units` has the units of those that are
-    no states. `energies(F, state)` gives stored energy and
-    plastic work, J per reference m3, each (n,), where the law knows them; of the state it reads `energy_states`, or all
-    where none are named.
+    no states. `energies(F, state)` gives stored energy and plastic work, J per reference m3, each (n,), where the law
+    knows them; of the state it reads `energy_states`, or all where none are named.
     """
 
     name: str

@@ -188,7 +188,7 @@ def result_of(
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "seed": options.seed,
         "units": "SI: s, Pa, J/m3; errors relative L2 over time and components, per path",
-        "reference": fine_scale(reference.law.name, {**reference.values, "name": reference.name}) | {"checks": fine},
+        "reference": answered_by(reference.law.name, {**reference.values, "name": reference.name}) | {"checks": fine},
         "duration_of_checks": duration,
         "sets": [set_row(paths, laws) for paths in sets],
         "laws": [
@@ -205,7 +205,7 @@ def result_of(
     }  # fmt: skip
 
 
-def fine_scale(law: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def answered_by(law: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """What a report says of a fine scale: its law, material and texture."""
     known = {key: values[key] for key in ("grains", "texture_seed", "texture_file") if values.get(key) is not None}
     return {"law": law, "material": values.get("name"), **known}
@@ -217,7 +217,7 @@ def set_row(paths: PathSet, laws: list[Judged]) -> dict[str, Any]:
     row = {"name": paths.name, "paths": len(paths), "source": source}
     if "material" in source:
         values = tomllib.loads(source["material"])
-        row["fine_scale"] = fine_scale(values["law"], values)
+        row["fine_scale"] = answered_by(values["law"], values)
     sampler = sampler_of(source["sampler"])
     return row | {"learned_by": [law.label for law in laws if has_learned(law, sampler, source["seed"])]}
 
