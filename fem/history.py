@@ -57,7 +57,10 @@ class History:
 def read_history(path: Path) -> dict[str, np.ndarray]:
     """Columns (rows,) of a history.csv by name. Raises OutputError where it is damaged, and OSError."""
     try:
-        names = path.read_text().split("\n", 1)[0].split(",")
+        text = path.read_text()
+        if not text.endswith("\n"):  # cut within its last number it would read well
+            raise ValueError("its last row is not whole")
+        names = text.split("\n", 1)[0].split(",")
         table = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
         return dict(zip(names, table.T, strict=True))
     except ValueError as error:
