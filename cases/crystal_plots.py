@@ -27,8 +27,11 @@ RATES = (1e4, 1e5, 1e6)  # 1/s
 STRAIN = 0.3
 STEPS = 150
 KERNEL_DEGREES = 10.0
-HCP_POLES = {"(0001)": (0, 0, 0, 1), "(10-10)": (1, 0, -1, 0)}
-CUBIC_POLES = {"(100)": (1, 0, 0), "(111)": (1, 1, 1)}
+POLES: dict[str, dict[str, tuple[int, ...]]] = {  # by lattice: planes whose normals are shown
+    "hcp": {"(0001)": (0, 0, 0, 1), "(10-10)": (1, 0, -1, 0)},
+    "cubic": {"(100)": (1, 0, 0), "(111)": (1, 1, 1)},
+    "plane": {"(10)": (1, 0), "(01)": (0, 1)},
+}
 
 
 def directions() -> dict[str, np.ndarray]:
@@ -138,7 +141,7 @@ def parts_of_grains(law: Law, F: np.ndarray, state: np.ndarray) -> tuple[np.ndar
 
 def draw_pole_figures(path: Path, law: Law, lattice: Lattice, F: np.ndarray, state: np.ndarray) -> None:
     """Pole figures of one point before and after, F (3, 3) and state (state_size,) being those after."""
-    planes = HCP_POLES if lattice.kind == "hcp" else CUBIC_POLES
+    planes = POLES[lattice.kind]
     figure = Figure(figsize=(4.2 * len(planes), 8.0), layout="constrained")
     grid = figure.subplots(2, len(planes), squeeze=False)
     before = initial_texture(law), grain_weights(law)

@@ -1,12 +1,15 @@
 """What the impact cases share: their options, and running a model into a folder."""
 
 import argparse
+import hashlib
 import json
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cases.options import add_material_options, chosen_material, count, number_at_least, positive
 from constitutive.material import Material, load_material
@@ -84,8 +87,15 @@ def check_same(folder: Path, wanted: argparse.Namespace, free: Collection[str] =
 
 
 def has_material(folder: Path, material: Material) -> bool:
-    """Whether the run in a folder was begun with this very material, whatever its file says by now."""
-    return (folder / "material.toml").read_text("utf-8") == material.to_toml()
+    """Whether the run in a folder was begun with these very numbers, whatever the material's files say by now."""
+    file = folder / "material.toml"
+    return file.exists() and file.read_text("utf-8") == _described(material)
+
+
+def _described(material: Material) -> str:
+    """The material file, and a hash of the numbers in it and in the files that it names."""
+    digest = hashlib.sha256(np.concatenate([material.law.params, material.law.initial_state(1)[0]]).tobytes())
+    return f"{material.to_toml()}# numbers: {digest.hexdigest()}\n"
 
 
 Build = Callable[[Material, Controls], tuple[Model, Mapping[str, Monitor]]]
@@ -136,7 +146,7 @@ def _material(options: argparse.Namespace) -> Material:
 def _inputs(options: argparse.Namespace, material: Material) -> dict[str, str]:
     """The files that say what was run: options.json and material.toml."""
     stored = {key: value for key, value in vars(options).items() if key not in ("restart", "overwrite")}
-    return {"options.json": json.dumps(stored, indent=2) + "\n", "material.toml": material.to_toml()}
+    return {"options.json": json.dumps(stored, indent=2) + "\n", "material.toml": _described(material)}
 
 
 def _announce(model: Model, options: argparse.Namespace) -> None:

@@ -34,6 +34,7 @@ from constitutive.validation import checked_values, shown
 
 SHIPPED = Path(__file__).parent / "materials"
 HEADER = ("law", "name", "source")
+FILES = ("artefact", "texture_file")  # parameters that name files
 DEFAULTS = {
     "neo_hookean": "elastic_steel",
     "j2": "copper_j2",
@@ -242,6 +243,8 @@ def override(values: dict[str, Any], overrides: Mapping[str, Any] | Sequence[str
                 raise LawError(f"{where}: --set {key}: there is no '{step}' to reach into") from None
         if not isinstance(target, dict):
             raise LawError(f"{where}: --set {key}: name a key inside a table, as in slip.0.tau_0=1e6")
+        if last in FILES and isinstance(value, str) and Path(value).is_file():
+            value = str(Path(value).absolute())  # named from here, not from where the material file lies
         target[last] = value
 
 

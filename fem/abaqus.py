@@ -15,6 +15,7 @@ import numpy as np
 from fem.mesh import require_hexahedra
 
 SOLIDS = ("C3D", "AC3D", "DC3D", "SC", "CSS")  # Abaqus names of solid elements begin so
+ELEMENT_NUMBERS = 9  # of a hexahedron: its label and its nodes
 HEXAHEDRON = "C3D8"  # with any suffix: R, I, H, T ...
 MESH = ("NODE", "ELEMENT", "NSET", "ELSET")
 GENERATORS = ("NGEN", "NFILL", "NCOPY", "NMAP", "ELGEN", "ELCOPY")  # would add to the mesh or move it
@@ -114,7 +115,7 @@ def _refuse_unread(block: Block) -> None:
 
 
 def _blocks(path: Path) -> Iterator[Block]:
-    """The keyword blocks of the file; elements whose line ends with a comma go on in the next."""
+    """The keyword blocks of the file; keyword lines and elements that end with a comma go on in the next line."""
     block, unfinished = Block(0, "", {}), False
     with open(path, encoding="utf-8", errors="replace") as file:
         for number, text in enumerate(file, 1):
@@ -124,15 +125,30 @@ def _blocks(path: Path) -> Iterator[Block]:
             words = [word.strip().strip('"') for word in text.split(",")]
             if text.startswith("*"):
                 yield block
-                pairs = [word.partition("=") for word in words[1:]]
-                parameters = {key.strip().upper(): value.strip().strip('"') for key, _, value in pairs}
-                block = Block(number, words[0][1:].strip().upper(), parameters)
-            elif unfinished:
-                block.data[-1] = (block.data[-1][0], block.data[-1][1][:-1] + words)
+                block = Block(number, words[0][1:].strip().upper(), _parameters(words[1:]))
+            elif unfinished and not block.data and not words[0].isdigit():
+                block.parameters |= _parameters(words)
+            elif unfinished and block.data:
+                block.data[-1][1].extend(words)
             else:
                 block.data.append((number, words))
-            unfinished = block.keyword == "ELEMENT" and bool(block.data) and text.endswith(",")
+            unfinished = text.endswith(",") and _goes_on(block)
     yield block
+
+
+def _parameters(words: Iterable[str]) -> dict[str, str]:
+    pairs = [word.partition("=") for word in words if word]
+    return {key.strip().upper(): value.strip().strip('"') for key, _, value in pairs}
+
+
+def _goes_on(block: Block) -> bool:
+    """Whether what ends with a comma is a keyword line or an element that lacks nodes; of those, the comma goes."""
+    if not block.data:
+        return True
+    words = block.data[-1][1]
+    if block.keyword == "ELEMENT":
+        words.pop()
+    return block.keyword == "ELEMENT" and len(words) < ELEMENT_NUMBERS
 
 
 def _read_nodes(block: Block, nodes: dict[int, list[float]]) -> list[int]:

@@ -218,6 +218,8 @@ def penalty_contact(shape, numbers, body_velocity, friction, time, dt, dt_mid, n
             wz = velocity[n, 2] - body_velocity[2]
             scale = mass[n] * max(-stiffness * g - damping * (wx * nx + wy * ny + wz * nz), 0.0)
             nx, ny, nz = nx * free[n, 0], ny * free[n, 1], nz * free[n, 2]
+            if nx * nx + ny * ny + nz * nz < 1e-12:
+                continue
             fx, fy, fz = scale * nx, scale * ny, scale * nz
             if friction > 0.0:
                 tx, ty, tz = _friction(friction, mass[n] / dt_mid, scale, nx, ny, nz, wx, wy, wz)

@@ -74,7 +74,7 @@ def _take_over(path: Path, restart: bool, overwrite: bool) -> None:
     if restart and _has_results(path) and not any((path / name).exists() for name in (NAME, PREVIOUS)):
         raise RunError(f"{path} holds results but no checkpoint to go on from; --overwrite begins the run anew")
     if not restart:
-        for file in written:
+        for file in sorted(written, key=lambda file: file.name == MARK):  # the mark last, should we be interrupted
             file.unlink(missing_ok=True)
 
 

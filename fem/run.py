@@ -105,6 +105,7 @@ def run(
         raise RunError(f"end time is {end_time} s; give a positive time")
     if taken := [name for name in monitors if name in COLUMNS]:
         raise RunError(f"monitor '{taken[0]}': every history has a column of that name; call it otherwise")
+    model.check_symmetry()
     place = run_folder(output, settings.restart, settings.overwrite) if output is not None else nullcontext()
     with place as folder:
         return _Run(model, end_time, folder, monitors, case or Case(), settings).execute()

@@ -180,7 +180,10 @@ class Solver:
         return self._of_the_whole(self.mass @ self.velocity)
 
     def received(self) -> list[dict[str, Any]]:
-        """Impulse (N s) and work (J) that each rigid body has received from the whole body so far, by name."""
+        """Impulse (N s) and work (J) that each rigid body has received so far, by name.
+
+        Of a mirrored body, both are those from all copies: impulses cancel in mirrored directions, work does not.
+        """
         return [
             {
                 "name": account.contact.body.name,

@@ -34,7 +34,7 @@ from constitutive.law import LawError
 from constitutive.material import Material, load_material
 from learning import checks, evaluation_pictures, evaluation_report, neighbours
 from learning.fresh_paths import PathSet, drawn_set, sampler_of, stored_set
-from learning.judgement import Judged, has_learned, judge, table_of, training_data, training_duration
+from learning.judgement import Judged, all_known, has_learned, judge, table_of, training_data, training_duration
 from learning.strain_paths import SAMPLERS, Sampler
 
 RESULT = "evaluation.json"
@@ -219,6 +219,7 @@ def set_row(paths: PathSet, laws: list[Judged]) -> dict[str, Any]:
         values = tomllib.loads(source["material"])
         row["fine_scale"] = answered_by(values["law"], values)
     sampler = sampler_of(source["sampler"])
+    row["not_known"] = [law.label for law in laws if not all_known(law.header)]
     return row | {"learned_by": [law.label for law in laws if has_learned(law, sampler, source["seed"])]}
 
 

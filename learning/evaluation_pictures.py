@@ -34,11 +34,13 @@ def draw_all(folder: Path, result: Mapping[str, Any], laws: Sequence[Judged], se
         draw_learning_curve(folder / "learning_curve.png", result)
 
 
-def save(figure: Figure, path: Path, axes: Axes) -> None:
-    """Write a figure under one legend for all its panels, that of `axes`."""
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(handles)), fontsize="small")
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure under one legend for all its panels."""
+    known: dict[str, Any] = {}
+    for axes in figure.axes:
+        known = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True)) | known
+    if known:
+        figure.legend(known.values(), known, loc="outside lower center", ncols=min(4, len(known)), fontsize="small")
     figure.savefig(path, dpi=120)
 
 
@@ -74,7 +76,7 @@ def draw_errors(path: Path, laws: Sequence[Judged], sets: Sequence[PathSet]) -> 
         axes.set(yscale="log", ylabel="deviatoric error, %", title=f"paths: {paths.name} (number of paths)")
         plain_numbers(axes)
         axes.grid(alpha=0.3, axis="y", which="both")
-    save(figure, path, axes)
+    save(figure, path)
 
 
 def draw_growth(path: Path, laws: Sequence[Judged], sets: Sequence[PathSet]) -> None:
@@ -90,7 +92,7 @@ def draw_growth(path: Path, laws: Sequence[Judged], sets: Sequence[PathSet]) -> 
         axes.set(xlabel="time over the path's duration", ylabel="deviatoric error, % of the path's stress")
         axes.set(title=f"paths: {paths.name}", ylim=(0.0, None), xlim=(0.0, 1.0))
         axes.grid(alpha=0.3)
-    save(figure, path, axes)
+    save(figure, path)
 
 
 def sample_paths(law: Judged, paths: PathSet) -> dict[str, int]:
@@ -139,7 +141,7 @@ def draw_samples(path: Path, laws: Sequence[Judged], sets: Sequence[PathSet]) ->
     key.plot([], [], **FINE)
     for k, law in enumerate(laws):
         key.plot([], [], color=f"C{k % 10}", label=law.label)
-    save(figure, path, key)
+    save(figure, path)
 
 
 def draw_sample(axes: Axes, laws: Sequence[Judged], paths: PathSet, i: int) -> None:
@@ -189,7 +191,7 @@ def draw_checks(path: Path, result: Mapping[str, Any]) -> None:
     cycles.set(title="closed cycles of strain", xlabel="cycle", ylabel="peak von Mises stress, MPa", ylim=(0.0, None))
     for axes in (own, against, rest, cycles):
         axes.grid(alpha=0.3)
-    save(figure, path, rest)
+    save(figure, path)
 
 
 def draw_directions(axes: Axes, found: Mapping[str, Any], style: Mapping[str, Any]) -> None:

@@ -11,16 +11,21 @@ def training_row(header: Mapping[str, Any], parameters: int | None) -> dict[str,
     if not header:
         return None
     training = header.get("training", {})
-    data = training.get("data", {})
+    data, before = training.get("data", {}), training.get("begun_with", {})
+
+    def spent(own: float | None, key: str) -> float | None:
+        """With what the artefact that the training began with had cost."""
+        return None if own is None or before.get(key, 0) is None else own + before.get(key, 0)
+
     return {
         "kind": header.get("kind"),
         "paths": training.get("paths"),
         "steps": training.get("steps"),
         "sizes": header.get("sizes", {}),
         "parameters": parameters,
-        "iterations": training.get("iterations"),
-        "seconds": training.get("seconds"),
-        "generation_seconds": data.get("throughput", {}).get("processor_seconds"),
+        "iterations": spent(training.get("iterations"), "iterations"),
+        "seconds": spent(training.get("seconds"), "training"),
+        "generation_seconds": spent(data.get("throughput", {}).get("processor_seconds"), "generation"),
         "isotropic": bool(training.get("isotropic") or data.get("texture_per_path")),
         "errors": header.get("errors", {}),
         "command": header.get("command"),
@@ -56,6 +61,8 @@ def markdown(result: Mapping[str, Any]) -> str:
         lines += ["", f"## Paths: {paths['name']} ({paths['paths']})", ""]
         lines += [f"Answered by {fine_scale(paths['fine_scale'])}.", ""] if "fine_scale" in paths else []
         lines += [f"Not fresh: learned from by {', '.join(paths['learned_by'])}.", ""] if paths["learned_by"] else []
+        if paths["not_known"]:
+            lines += [f"What {', '.join(paths['not_known'])} began with is not told: perhaps not fresh.", ""]
         lines += errors_table(result, paths["name"])
         lines += [f"- {reason}" for reason in refusals(result, paths["name"])]
         lines += [

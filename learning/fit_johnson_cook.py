@@ -10,10 +10,13 @@ heat (Taylor-Quinney factor 0). Johnson-Cook has one strength for tension, compr
 tension-compression asymmetry, from its twins, and its hardening by stages stay in the residual.
 """
 
+import shlex
+
 import numpy as np
 from scipy.optimize import least_squares
 
-from cases.options import command_parser, count, new_file, user_errors
+from cases.options import OptionError, command_parser, count, new_file, user_errors
+from constitutive.crystal_state import grain_weights
 from constitutive.drive import drive
 from constitutive.material import Material, load_material
 from constitutive.tensor import von_mises
@@ -25,7 +28,7 @@ STRAIN = 0.5  # equivalent strain at the end
 SMALLEST_STRAIN = 0.02
 STEPS = 250
 
-# Without effect, as nothing heats; magnesium's melting point and heat capacity: Avedesian & Baker 1999, ASM.
+# Of no effect, as nothing heats; magnesium's melting point and heat capacity: Avedesian & Baker 1999, ASM.
 THERMAL = {
     "m": 1.0,
     "reference_temperature": 298.0,
@@ -112,6 +115,7 @@ def material_text(source: Material, constants: np.ndarray, grains: int, table: l
         f"n = {n:.4g}",
         f"C = {C:.4g}",
         f"reference_strain_rate = {REFERENCE_RATE:g}  # 1/s",
+        "# of no effect, as nothing heats (taylor_quinney is 0); numbers of magnesium",
         *[f"{name} = {value!r}" for name, value in THERMAL.items()],
     ]
     return "\n".join(lines) + "\n"
@@ -128,13 +132,17 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     output = new_file(options.output, options.overwrite)
     source = load_material(options.material, "taylor", {"grains": options.grains})
+    grains = len(grain_weights(source.law))
+    if grains != options.grains:
+        raise OptionError(f"--grains {options.grains}: {options.material} has a texture of {grains} grains of its own")
     stress = {rate: strength(source.law, rate) for rate in RATES}
     constants = fit(stress, source.law.shear_modulus)
-    command = f"python -m learning.fit_johnson_cook --material {options.material} --grains {options.grains}"
-    output.write_text(material_text(source, constants, options.grains, [], command))
+    words = ["--material", options.material, "--grains", str(grains), "--output", options.output]
+    command = shlex.join(["python", "-m", "learning.fit_johnson_cook", *words])
+    output.write_text(material_text(source, constants, grains, [], command))
     fitted = load_material(options.output).law
     table = residual_table(stress, {rate: strength(fitted, rate) for rate in RATES})
-    output.write_text(material_text(source, constants, options.grains, table, command))
+    output.write_text(material_text(source, constants, grains, table, command))
     print("\n".join(["A, B (MPa), n, C: " + ", ".join(f"{x:.4g}" for x in constants), *table, f"{output}"]))
 
 

@@ -43,6 +43,12 @@ def learned_from(header: Mapping[str, Any]) -> list[dict[str, Any]]:
     return known + training.get("begun_with", {}).get("learned_from", [])
 
 
+def all_known(header: Mapping[str, Any]) -> bool:
+    """Whether an artefact tells all that it has learned from: older ones do not say what their beginning had."""
+    begun = header.get("training", {}).get("begun_with")
+    return begun is None or "learned_from" in begun
+
+
 def has_learned(law: Judged, sampler: Sampler, seed: int) -> bool:
     """Whether paths of this sampler and seed are among those that a law has learned from."""
     return any(one["seed"] == seed and sampler_of(one["sampler"]) == sampler for one in learned_from(law.header))

@@ -8,16 +8,20 @@ from matplotlib.figure import Figure
 
 
 def write_curve(stem: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write `stem`_loss.csv, a column per key of the rows, and `stem`_loss.png, the errors over iterations."""
+    """Write `stem`_loss.csv, a column per key of the rows, and `stem`_loss.png, the errors over iterations.
+
+    Rows may lack keys: a training can be resumed with test paths, or without.
+    """
+    keys = list(dict.fromkeys(key for row in rows for key in row))
     with stem.with_name(f"{stem.name}_loss.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[-1]))
+        writer = csv.DictWriter(file, keys, restval="")
         writer.writeheader()
         writer.writerows(rows)
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
     for key, label in (("train", "training, mean"), ("test_mean", "test, mean"), ("test_p95", "test, 95th percentile")):
-        if key in rows[-1]:
-            axes.plot([row["iteration"] for row in rows], [100.0 * row[key] for row in rows], label=label)
+        if known := [row for row in rows if key in row]:
+            axes.plot([row["iteration"] for row in known], [100.0 * row[key] for row in known], label=label)
     axes.set(xlabel="iterations", ylabel="relative L2 error of the deviator, %", yscale="log")
     axes.grid(alpha=0.3, which="both")
     axes.legend()

@@ -175,7 +175,7 @@ class PaperSampler:
                 return StrainPath("walk", times, U, redraws)
         raise StrainPathError(
             f"{MOST_REDRAWS} walks of u_max = {self.u_max:g} were not positive definite with a determinant from "
-            f"{self.det_min:g} to {self.det_max:g}: make u_max smaller or the bounds wider"
+            f"{self.det_min:g} to {self.det_max:g}: make u_max (--strain) smaller"
         )
 
     def admits(self, U: np.ndarray) -> bool:
@@ -276,7 +276,7 @@ def load_histories(path: str) -> Histories:
         with np.load(path, allow_pickle=False) as file:
             found = Histories(file["times"].astype(float), file["U"].astype(float))
     except (OSError, ValueError, KeyError, BadZipFile) as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else repr(error)
+        reason = "no such file" if isinstance(error, FileNotFoundError) else "not a whole .npz file"
         raise StrainPathError(f"histories '{path}' ({reason}): learning.histories makes them from runs") from None
     if found.U.shape != (*found.times.shape, 6) or not np.allclose(found.U[:, 0], IDENTITY, atol=1e-5):
         raise StrainPathError(f"histories '{path}' do not begin undeformed: learning.histories makes them from runs")

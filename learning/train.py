@@ -6,6 +6,7 @@ time and components jointly, per path (SPEC section 7).
 """
 
 import argparse
+import re
 import signal
 import sys
 from pathlib import Path
@@ -59,13 +60,19 @@ def main(arguments: list[str] | None = None) -> Path:
     options.arguments = given
     for file in (options.output, Path(options.output).with_suffix(CHECKPOINT)):
         new_file(file, options.overwrite or options.resume)
-    if options.device.startswith("cuda") and not torch.cuda.is_available():
+    if Path(options.output).suffix != ".npz":
+        raise OptionError(f"--output {options.output}: the name must end in .npz")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", options.device):
+        raise OptionError(f"--device {options.device}: give cpu, cuda or cuda:N")
+    if options.device != "cpu" and not torch.cuda.is_available():
         raise OptionError(f"--device {options.device}: torch finds no GPU here (torch.cuda.is_available() is False)")
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     training = KINDS[kind].begin(options)
     if options.resume:
         training.resume()
+    else:
+        training.save()  # from now on it is this training that --resume finds
     before = {number: signal.signal(number, training.stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         training.run()

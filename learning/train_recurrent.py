@@ -185,7 +185,7 @@ class RecurrentTraining(Training):
         return self.network.sizes._asdict()
 
     def identity(self) -> dict[str, Any]:
-        return {"isotropic": self.options.isotropic}
+        return {"isotropic": self.options.isotropic, "begin_with": self.options.begin_with}
 
     def manifests(self) -> list[Mapping[str, Any]]:
         return [self.source["manifest"], *self.source["also"]]

@@ -1,11 +1,12 @@
 """What the trainings of all laws have in common: the loop, its checkpoint and loss curve, errors, provenance.
 
 A checkpoint beside the artefact holds network, optimiser, random state and loss curve; `resume` goes on from it, also
-after an interruption, to the same weights bit for bit. It may go on with other data of the same material: the artefact
-then names all sets that were learned from.
+after an interruption, to the same weights bit for bit. Where the kind allows it, it may go on with other data of the
+same material: the artefact then names all sets that were learned from.
 """
 
 import argparse
+import hashlib
 import pickle
 import shlex
 import sys
@@ -28,6 +29,7 @@ from learning.loss_curve import write_curve
 CHECKPOINT = ".checkpoint.pt"  # beside the artefact
 CLIP = 1.0  # bound on the norm of a gradient
 MOST_CAUTIOUS = 1e-3  # part of the learning rate at which a training that diverges again and again is given up
+SET = ("sampler", "seed", "steps", "substeps", "law", "texture_per_path", "unit_cell", "points")  # tell sets apart
 DIVERGED = 1.5  # a training whose loss grows by so much from one note to the next goes back to the one before
 
 
@@ -50,6 +52,11 @@ def summary(errors: np.ndarray) -> dict[str, float]:
 def distinct(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each of them once, in their order."""
     return [one for k, one in enumerate(found) if one not in found[:k]]
+
+
+def same_set(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two manifests are of one data set, whatever has been added to it since."""
+    return all(one.get(key) == other.get(key) for key in SET)
 
 
 class Training(ABC):
@@ -146,8 +153,8 @@ class Training(ABC):
         }
         row |= self.test_row()
         self.curve.append(row)
-        write_curve(Path(self.options.output).with_suffix(""), self.curve)
         self.save()
+        write_curve(Path(self.options.output).with_suffix(""), self.curve)
         if not self.options.quiet:
             tested = f"  test {row['test_mean']:.4f}, p95 {row['test_p95']:.4f}" if "test_mean" in row else ""
             left = self.seconds / max(self.iteration, 1) * (self.iterations - self.iteration)
@@ -178,7 +185,7 @@ class Training(ABC):
             there = ", ".join(f"{key} {value}" for key, value in found.items() if wanted.get(key) != value)
             raise OptionError(f"{self.checkpoint}: another network is there ({there}); give its options and data")
         present = self._learned()
-        self.earlier = [data for data in state["data"] if data not in present]
+        self.earlier = [data for data in state["data"] if not any(same_set(data, one) for one in present)]
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.rng.bit_generator.state = state["rng"]
@@ -225,7 +232,9 @@ class Training(ABC):
         return save_artefact(options.output, self.kind, provenance | dict(self.header()), self.arrays())
 
     def _whole_identity(self) -> dict[str, Any]:
-        return {"kind": self.kind, **self.sizes(), **self.identity()}
+        """What a checkpoint must agree in; of the material, a few digits of its text's hash."""
+        material = hashlib.sha256(self.manifests()[0]["material"].encode()).hexdigest()[:8]
+        return {"kind": self.kind, "material": material, **self.sizes(), **self.identity()}
 
     def _learned(self) -> list[dict[str, Any]]:
         """Manifests, without the material, of all sets that have been learned from, each once."""

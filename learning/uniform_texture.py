@@ -20,12 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cases.options import command_parser, count, natural, new_file, user_errors
+from cases.options import OptionError, command_parser, count, natural, new_file, user_errors
 from constitutive.tensor import rotations_from_quaternions
 from constitutive.texture import write_texture
 
 EXAMPLE = "python -m learning.uniform_texture --grains 128 --output uniform_128.tex"
 STEPS = 600  # of L-BFGS
+REACHED = 1e-4  # of a random texture's squared coefficients, below which they count as vanished
 
 
 def hexagonal_symmetries() -> Tensor:
@@ -92,6 +93,11 @@ def main(arguments: list[str] | None = None) -> Path:
     options = parser.parse_args(arguments)
     path = new_file(options.output, options.overwrite)
     R, left = uniform_orientations(options.grains, options.degree, options.seed)
+    if left.max() > REACHED:
+        raise OptionError(
+            f"{options.grains} grains were not made uniform to degree {options.degree}: a squared coefficient of "
+            f"{left.max():.1e} of a random texture's is left; give more grains, a lower --degree, or another --seed"
+        )
     title = f"{options.grains} orientations, uniform on SO(3) for hcp to degree {options.degree}"
     write_texture(path, R, np.full(options.grains, 1.0 / options.grains), title)
     print(f"{title}: squared coefficients {left.max():.1e} of a random texture's at most", file=sys.stderr)

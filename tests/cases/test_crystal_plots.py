@@ -65,3 +65,10 @@ def test_pictures_of_a_material_point(tmp_path):
     assert len(after) > 8 and weights.sum() == pytest.approx(1.0)
     with pytest.raises(SystemExit):
         material_point.main(["--law", "j2", "--output", str(tmp_path / "a.csv"), "--pictures", str(tmp_path / "b")])
+
+
+def test_pole_figures_of_plane_crystals(tmp_path):
+    words = ["--law", "taylor", "--material", "plane_crystal_liu2022", "--set", "grains=4", "--strain", "0.01"]
+    words += ["--end-time", "1", "--steps", "10", "--quiet"]
+    material_point.main([*words, "--output", str(tmp_path / "p.csv"), "--pictures", str(tmp_path / "pictures")])
+    assert (tmp_path / "pictures" / "pole_figures.png").stat().st_size > 5000

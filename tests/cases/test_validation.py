@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from cases import comparison, validation
+from cases import comparison, taylor_anvil, validation
 from cases.comparison import Run, compare, field_errors, fields_at, mean_forces, read_run
+from cases.impact import has_material
 from constitutive.material import load_material
 from fem.meshing import box
 
@@ -111,6 +112,21 @@ def test_a_material_file_that_has_changed_is_run_anew(tmp_path):
     stronger = run(tmp_path / "runs", "--cases", "rod", laws=laws)["cases"]["rod"]["runs"][1]
     assert same["fields"]["von_mises"]["final"] == 0.0 and stronger["fields"]["von_mises"]["final"] > 0.1
     assert other.stat().st_mtime_ns == before
+
+
+def test_files_that_a_material_names_are_looked_into(tmp_path):
+    """The same material file, and another texture in the file that it names."""
+    texture = tmp_path / "few.ori"
+    texture.write_text("0 0 0\n10 20 30\n")
+    word = ["taylor", {"texture_file": str(texture)}]
+    folder = tmp_path / "rod"
+    taylor_anvil.main(
+        ["--law", "taylor", "--set", f"texture_file={texture}", "--elements-across", "4", "--symmetry", "quarter",
+         "--end-time", "2e-8", "--output", str(folder), "--quiet", "--no-picture"]
+    )  # fmt: skip
+    assert has_material(folder, load_material("magnesium_liu2022", *word))
+    texture.write_text("0 0 0\n40 50 60\n")
+    assert not has_material(folder, load_material("magnesium_liu2022", *word))
 
 
 def test_another_velocity_is_not_mixed_in(folder, capsys):

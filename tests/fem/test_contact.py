@@ -137,6 +137,15 @@ def test_energy_is_balanced_where_two_bodies_touch_a_node(method, rubber):
 
 
 @pytest.mark.parametrize("method", ["kinematic", "penalty"])
+def test_a_node_that_is_held_in_all_of_the_normal_is_not_pushed(method, rubber):
+    model = Model(box((0.1, 0.1, 0.05), (4, 4, 2)), rubber).fix(None, "z").initial_velocity((10.0, 0.0, 0.0))
+    solver = Solver(model.contact(plane(velocity=(0, 0, 5.0), friction=0.3), "z_min", method))
+    for _ in range(20):
+        solver.step(solver.stable_step())
+    assert solver.velocity[:, 0] == pytest.approx(10.0, rel=1e-12)
+
+
+@pytest.mark.parametrize("method", ["kinematic", "penalty"])
 def test_enough_friction_sticks(method, rubber):
     mesh = box((0.1, 0.1, 0.05), (4, 4, 2))
     model = Model(mesh, rubber).initial_velocity((0.05, 0.0, -1.0)).contact(plane(friction=5.0), "z_min", method)

@@ -222,8 +222,9 @@ ABAQUS = """*Heading
  1, 1, 2, 3, 14, 5, 6, 7,
     8
 *ELEMENT, TYPE=C3D8,
- 2, 5, 6, 7, 8, 9, 10, 11, 12
-*Element, type=S4R, elset=Skin
+ 2, 5, 6, 7, 8, 9, 10, 11, 12,
+*Element, type=S4R,
+  elset=Skin
  3, 9, 10, 11, 12
 *NSET, NSET=Middle, GENERATE
  5, 8, 1
@@ -279,17 +280,17 @@ def test_every_form_of_abaqus_set(tmp_path):
         ("LOWER", "Lowest", "there is no set 'Lowest' before this line"),
         (", nset=List", "", r"\*NSET has no name"),
         ("*Heading", "*Include, input=other.inp", r"line 1: \*INCLUDE is not followed"),
-        ("*Material, name=copper", "*Instance, name=a\n1., 0., 0.", r"line 35: \*INSTANCE that is moved"),
+        ("*Material, name=copper", "*Instance, name=a\n1., 0., 0.", r"line 36: \*INSTANCE that is moved"),
         ("*NODE\n", "*NODE, INPUT=nodes.txt\n", r"line 8: \*NODE is not followed to another file"),
         ("*NODE\n", "*NODE, SYSTEM=C\n", r"line 8: \*NODE in an own coordinate system"),
         ("*NODE\n", "*SYSTEM\n1., 0., 0.\n*NODE\n", r"line 8: \*SYSTEM in an own coordinate system"),
-        ("*Material, name=copper", "*NGEN, NSET=row\n1, 5, 1", r"line 35: \*NGEN is not followed: write out"),
+        ("*Material, name=copper", "*NGEN, NSET=row\n1, 5, 1", r"line 36: \*NGEN is not followed: write out"),
         ("*Material, name=copper", "*Elcopy, old set=Body", r"\*ELCOPY is not followed: write out all nodes"),
-        (" 5, 8, 1\n", " 5\n", "line 27: '5' is not first, last and a step of 1 or more"),
-        (" 5, 8, 1\n", " 5, 8, 0\n", "line 27: '5,8,0' is not first, last and a step"),
-        (" 5, 8, 1\n", " 5, 6, 1, 7\n", "line 27: '5,6,1,7' is not first, last and a step"),
-        (" 5, 8, 1\n", " 8, 5, 1\n", "line 27: '8,5,1' is not first, last and a step"),
-        ("elset=BODY", "elset=Tip", "line 33: there is no set 'Tip' before this line"),
+        (" 5, 8, 1\n", " 5\n", "line 28: '5' is not first, last and a step of 1 or more"),
+        (" 5, 8, 1\n", " 5, 8, 0\n", "line 28: '5,8,0' is not first, last and a step"),
+        (" 5, 8, 1\n", " 5, 6, 1, 7\n", "line 28: '5,6,1,7' is not first, last and a step"),
+        (" 5, 8, 1\n", " 8, 5, 1\n", "line 28: '8,5,1' is not first, last and a step"),
+        ("elset=BODY", "elset=Tip", "line 34: there is no set 'Tip' before this line"),
         ("C3D8,\n", "C3D4\n", r"not 8-node hexahedra \(1 of type C3D4\)"),
     ],
 )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from constitutive.law import law_definition
+from fem.boundary import BoundaryError
 from fem.folder import RunError, alone_in, read_json
 from fem.history import History, read_history
 from fem.meshing import box
@@ -34,6 +35,28 @@ def folder(tmp_path):
 
 def contents(folder: Path) -> dict[Path, bytes]:
     return {file: file.read_bytes() for file in folder.glob("*.*")}
+
+
+def test_nothing_is_overwritten_by_a_model_that_does_not_fit(folder):
+    before, model = contents(folder), Model(box((1e-3, 1e-3, 2e-3), (1, 1, 2)), LAW, mirrored="x")
+    with pytest.raises(BoundaryError, match="mirrored in x"):
+        run(model, 2e-6, folder, overwrite=True)
+    assert contents(folder) == before
+
+
+def test_an_interrupted_overwrite_can_be_repeated(folder, monkeypatch):
+    unlink = Path.unlink
+
+    def interrupted(path, missing_ok=False):
+        if path.name == "fields.pvd":
+            raise KeyboardInterrupt
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(bar(), 2e-6, folder, overwrite=True)
+    monkeypatch.undo()
+    assert run(bar(), 2e-6, folder, overwrite=True).summary["completed"]
 
 
 @pytest.mark.parametrize("option", ["restart", "overwrite"])

@@ -102,6 +102,12 @@ def test_manifest(small, tmp_path):
     )
 
 
+def test_every_array_of_a_shard_has_a_unit(small):
+    with np.load(small / "shard_00000.npz") as file:
+        arrays = set(file.files) - {"index", "attempt", "report"}
+    assert arrays <= set(read_manifest(small)["units"])
+
+
 def test_stress_is_that_of_the_metric(small):
     """sigma = G J^(-5/3) dev(F Z F^T) + 2 lambda_e (J - 1) I, to the rounding of float32."""
     data = load(small)
@@ -268,7 +274,7 @@ def test_mistakes_have_one_line(tmp_path, capsys):
     copper = ("--material", "copper_j2", "--texture-per-path", *output)
     assert "no random texture" in fails(capsys, *copper, small=())
     assert "python -m learning.generate: argument --paths" in fails(capsys, *output, "--paths", "0")
-    assert "make u_max smaller" in fails(capsys, *output, "--sampler", "paper", "--strain", "9")
+    assert "make u_max (--strain) smaller" in fails(capsys, *output, "--sampler", "paper", "--strain", "9")
 
 
 def test_damage_is_named(small, tmp_path):

@@ -274,6 +274,59 @@ def test_a_resumed_training_names_all_that_it_learned_from(data, tmp_path):
     assert [one["seed"] for one in learned_from(load_artefact(begun, "recurrent").header)] == [9, 9, 1]
 
 
+def test_a_set_that_has_grown_is_still_one_set(tmp_path):
+    made = ["--law", "taylor", "--material", "magnesium_liu2022", "--set", "grains=3", "--steps", "24", "--strain",
+            "0.1", "--workers", "1", "--output", str(tmp_path / "set"), "--quiet"]  # fmt: skip
+    generate.main([*made, "--paths", "4"])
+    run(tmp_path / "set", tmp_path / "law.npz", "--iterations", "4")
+    generate.main([*made, "--paths", "6"])
+    law = run(tmp_path / "set", tmp_path / "law.npz", "--iterations", "8", "--resume")
+    assert "earlier" not in load_artefact(law, "recurrent").header["training"]
+
+
+def test_a_training_begun_anew_is_what_resume_finds(data, artefact, tmp_path, monkeypatch):
+    for suffix in (".npz", ".checkpoint.pt"):
+        (tmp_path / f"law{suffix}").write_bytes(artefact.with_suffix(suffix).read_bytes())
+
+    def killed(self):
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(RecurrentTraining, "improve", killed)
+    with pytest.raises(RuntimeError):
+        run(data, tmp_path / "law.npz", "--iterations", "12", "--overwrite")
+    monkeypatch.undo()
+    assert torch.load(tmp_path / "law.checkpoint.pt", weights_only=True)["iteration"] == 0
+    run(data, tmp_path / "law.npz", "--iterations", "12", "--resume")
+    once, twice = load_artefact(artefact, "recurrent"), load_artefact(tmp_path / "law.npz", "recurrent")
+    assert all(np.array_equal(once.arrays[name], twice.arrays[name]) for name in once.arrays)
+
+
+def test_a_training_resumes_with_what_it_began_with_and_its_material(data, artefact, tmp_path, capsys):
+    begun = tmp_path / "begun.npz"
+    run(data, begun, "--iterations", "4", "--begin-with", str(artefact))
+    other = tmp_path / "other"
+    generate.main(
+        ["--law", "taylor", "--material", "magnesium_liu2022", "--set", "grains=2", "--paths", "4", "--steps", "24",
+         "--strain", "0.1", "--workers", "1", "--output", str(other), "--quiet"]
+    )  # fmt: skip
+    for folder, more, there in ((data, [], "begin_with"), (other, ["--begin-with", str(artefact)], "material")):
+        with pytest.raises(SystemExit):
+            run(folder, begun, "--iterations", "8", "--resume", *more)
+        assert f"another network is there ({there} " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_training_resumes_with_and_without_a_test_set(data, tmp_path, first):
+    law = tmp_path / "law.npz"
+    given = ["--data", str(data), "--output", str(law), *SIZES]
+    tests = [["--test", str(data)], []] if first else [[], ["--test", str(data)]]
+    train.main([*given, *tests[0], "--iterations", "4"])
+    train.main([*given, *tests[1], "--iterations", "8", "--resume"])
+    with open(tmp_path / "law_loss.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [bool(row["test_mean"]) for row in rows] == ([True, False] if first else [False, True])
+
+
 def test_a_checkpoint_that_does_not_fit_is_refused(data, artefact, tmp_path, capsys):
     checkpoint = artefact.with_suffix(".checkpoint.pt").read_bytes()
     (tmp_path / "law.checkpoint.pt").write_bytes(checkpoint)
@@ -364,6 +417,8 @@ def test_batches_are_cut_early_in_training_only(data):
         (["--paths", "-5"], "--paths: -5"),
         (["--every", "0"], "--every: 0"),
         (["--device", "cuda:7"], "no GPU"),
+        (["--device", "tpu"], "give cpu, cuda or cuda:N"),
+        (["--output", "law.txt"], "must end in .npz"),
         (["--resume"], "no such checkpoint"),
         (["--data", "nowhere"], "nowhere"),
     ],

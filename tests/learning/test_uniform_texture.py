@@ -31,6 +31,9 @@ def test_harmonics_vanish(tmp_path, capsys):
     with pytest.raises(SystemExit):
         uniform_texture.main(["--output", str(path)])
     assert "exists" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        uniform_texture.main(["--grains", "1", "--degree", "4", "--output", str(tmp_path / "b.tex")])
+    assert "not made uniform" in capsys.readouterr().err and not (tmp_path / "b.tex").exists()
 
 
 def test_the_shipped_texture_is_uniform():
