@@ -151,6 +151,13 @@ def test_overrides():
     assert "there is no 'slip' to reach into" in complaint("copper_j2", overrides=["slip.0.h=1"])
 
 
+def test_files_of_overrides_lie_in_the_present_folder(tmp_path, monkeypatch):
+    (tmp_path / "few.ori").write_text("0 0 0\n10 20 30\n")
+    monkeypatch.chdir(tmp_path)
+    material = load_material("magnesium_liu2022", overrides=["texture_file=few.ori"])
+    assert int(material.law.params[5]) == 2 and Path(material.values["texture_file"]).is_absolute()
+
+
 def test_overrides_reach_into_tables():
     material = load_material("magnesium_liu2022", overrides=["slip.1.tau_0=60e6", "grains=2"])
     assert [slip["tau_0"] for slip in material.values["slip"]][1] == 60e6
