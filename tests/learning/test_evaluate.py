@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 import learning.fresh_paths
-from constitutive.artefact import save_artefact
+from constitutive.artefact import TRAINED, read_artefact, save_artefact
 from constitutive.drive import drive
 from constitutive.law import LawError
 from constitutive.material import load_material
 from learning import checks, evaluate, generate
 from learning.evaluation_report import markdown
 from learning.fresh_paths import answer, drawn_set, kinds_of, stored_set
+from learning.judgement import all_known, learned_from
 from learning.strain_paths import ImpactSampler, PaperSampler
 
 SMALL = ("--paths", "24", "--steps", "20", "--workers", "1", "--quiet")
@@ -166,3 +167,9 @@ def test_mistakes_have_one_line(tmp_path, capsys, arguments, message):
     assert stop.value.code == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and message in lines[0]
+
+
+def test_what_ships_tells_all_that_it_has_learned_from():
+    for file in TRAINED.glob("*.npz"):
+        header = read_artefact(file).header
+        assert all_known(header) and learned_from(header), file
