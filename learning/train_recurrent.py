@@ -83,6 +83,16 @@ def load_paths(options: argparse.Namespace, folder: str, count: int | None = Non
     return paths, {"elastic": elastic, "manifest": data.manifest, "also": []}
 
 
+def load_point_paths(
+    options: argparse.Namespace, folder: str, count: int | None = None
+) -> tuple[Paths, dict[str, Any]]:
+    """`load_paths` of a set that a law at a point has answered. Raises OptionError for a unit cell's."""
+    paths, source = load_paths(options, folder, count)
+    if source["manifest"].get("unit_cell"):
+        raise OptionError(f"{folder}: answered by a unit cell; recurrent learns from taylor or crystal at a point")
+    return paths, source
+
+
 def relative_error(P: Tensor, S: Tensor, floor: float = 0.0) -> Tensor:
     """Relative L2 error of P against S (m, 6, n) over time and components, per path (n,)."""
     return torch.sqrt(norm_squared(P - S).sum(0) / (norm_squared(S) + floor**2).sum(0))
@@ -158,14 +168,14 @@ class RecurrentTraining(Training):
 
     @classmethod
     def begin(cls, options: argparse.Namespace) -> "RecurrentTraining":
-        paths, source = load_paths(options, options.data, options.paths)
+        paths, source = load_point_paths(options, options.data, options.paths)
         for folder in options.also:
-            more, other = load_paths(options, folder)
+            more, other = load_point_paths(options, folder)
             if other["manifest"]["material"] != source["manifest"]["material"] or len(more.dt) != len(paths.dt):
                 raise OptionError(f"--also {folder}: another material, or other steps to a path, than {options.data}")
             paths = paths.and_also(more)
             source["also"].append(other["manifest"])
-        test = load_paths(options, options.test)[0] if options.test else None
+        test = load_point_paths(options, options.test)[0] if options.test else None
         return cls(options, paths, test, source)
 
     def __init__(self, options: argparse.Namespace, paths: Paths, test: Paths | None, source: Mapping[str, Any]):

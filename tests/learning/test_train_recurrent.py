@@ -3,6 +3,7 @@
 import argparse
 import csv
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -272,6 +273,16 @@ def test_a_resumed_training_names_all_that_it_learned_from(data, tmp_path):
     assert training["data"]["seed"] == 9 and [one["seed"] for one in training["earlier"]] == [1]
     begun = run(other, tmp_path / "next.npz", "--iterations", "4", "--begin-with", str(law))
     assert [one["seed"] for one in learned_from(load_artefact(begun, "recurrent").header)] == [9, 9, 1]
+
+
+def test_paths_of_a_unit_cell_are_refused(data, tmp_path, capsys):
+    cell = tmp_path / "cell"
+    shutil.copytree(data, cell)
+    dataset.write_manifest(cell, dataset.read_manifest(cell) | {"unit_cell": "fft2d"})
+    for given in (["--data", str(cell)], ["--also", str(cell)], ["--test", str(cell)]):
+        with pytest.raises(SystemExit):
+            run(data, tmp_path / "law.npz", *given)
+        assert "answered by a unit cell" in capsys.readouterr().err
 
 
 def test_a_set_that_has_grown_is_still_one_set(tmp_path):
