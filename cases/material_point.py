@@ -133,9 +133,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     output = new_file(options.output, options.overwrite)
     new_file(output.with_suffix(UNITS), options.overwrite)
-    picture = new_file(options.picture, options.overwrite) if options.picture else None
-    if picture and picture.suffix != ".png":
-        raise OptionError(f"--picture {picture}: the name must end in .png")
+    picture = new_file(options.picture, options.overwrite, ".png") if options.picture else None
     if options.pictures and Path(options.pictures).exists() and not options.overwrite:
         raise OptionError(f"{options.pictures} exists: name another folder, or add --overwrite to replace pictures")
     material = chosen_material(options)

@@ -109,9 +109,17 @@ def named_material(text: str) -> Material:
     return _material(law, material, overrides, DEFAULT_LAW)
 
 
-def new_file(path: str | Path, overwrite: bool) -> Path:
-    """A file to write. Raises OptionError where something is in its place that is not to be replaced, or no folder."""
+def add_output(parser: argparse.ArgumentParser, metavar: str, meaning: str) -> None:
+    """--output, which must be given, and --overwrite: see `new_file`."""
+    parser.add_argument("--output", required=True, metavar=metavar, help=meaning)
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+
+
+def new_file(path: str | Path, overwrite: bool, suffix: str | None = None) -> Path:
+    """A file to write. Raises OptionError for a wrong ending, a file that is not to be replaced, or no folder."""
     path = Path(path)
+    if suffix is not None and path.suffix != suffix:
+        raise OptionError(f"{path}: the name must end in {suffix}")
     if path.exists() and not overwrite:
         raise OptionError(f"{path} exists: name another file, or add --overwrite to replace it")
     if not path.parent.is_dir():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cases.options import OptionError, command_parser, finite, new_file, user_errors
+from cases.options import command_parser, finite, new_file, user_errors
 from cases.run_folder import open_run
 from fem.picture import save, sheet
 
@@ -40,10 +40,7 @@ def add_view_options(made: argparse.ArgumentParser, file: str) -> None:
 
 def target(options: argparse.Namespace, file: str) -> Path:
     """The file to write, by default `file` in the run folder. Raises OptionError where it must not or cannot be."""
-    path, default = new_file(options.output or Path(options.run) / file, options.overwrite), Path(file)
-    if path.suffix != default.suffix:
-        raise OptionError(f"--output {path}: the name must end in {default.suffix}")
-    return path
+    return new_file(options.output or Path(options.run) / file, options.overwrite, Path(file).suffix)
 
 
 @user_errors

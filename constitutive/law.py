@@ -124,6 +124,11 @@ class Law:
         return 8 * (self.state_size + 6 + 9)
 
     @property
+    def units(self) -> dict[str, str]:
+        """Units of the states and of what the law derives from them, by name."""
+        return dict(self.field_units) | {state.name: state.unit for state in self.states}
+
+    @property
     def wave_speed(self) -> float:
         """Elastic P-wave speed, m/s."""
         return float(np.sqrt(self.p_wave_modulus / self.density))

@@ -57,7 +57,7 @@ def cell_fields(law: Law, F: np.ndarray, stress: np.ndarray, state: np.ndarray) 
 
 def field_units(law: Law) -> dict[str, str]:
     """Units of all fields by name; a field that the law derives from its states without naming a unit is left out."""
-    return UNITS | dict(law.field_units) | {state.name: state.unit for state in law.states}
+    return UNITS | law.units
 
 
 class FieldWriter:

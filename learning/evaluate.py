@@ -22,12 +22,14 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from cases.off_line_cost import off_line_cost
 from cases.options import OptionError, command_parser, count, named_material, natural, positive, split_name, user_errors
 from constitutive.artefact import read_artefact
 from constitutive.law import LawError
@@ -98,13 +100,15 @@ def judged_laws(words: list[str]) -> list[Judged]:
     laws: list[Judged] = []
     for word in words:
         material = named_material(word)
-        header, parameters, label = {}, None, word
+        header, parameters, cost, label = {}, None, None, word
         if "artefact" in material.values:
             artefact = read_artefact(material.values["artefact"])
             header, label = dict(artefact.header), " ".join([artefact.path.stem, *split_name(word)[2]])
             parameters = sum(array.size for array in artefact.arrays.values())
+            with suppress(LawError):  # not every artefact tells
+                cost = off_line_cost(artefact)
         same = sum(other.label.split(" #")[0] == label for other in laws)
-        laws.append(Judged(f"{label} #{same + 1}" if same else label, material, header, parameters))
+        laws.append(Judged(f"{label} #{same + 1}" if same else label, material, header, parameters, cost))
     return laws
 
 
@@ -196,7 +200,7 @@ def result_of(
                 "label": law.label,
                 "law": law.material.law.name,
                 "material": law.material.name,
-                "training": evaluation_report.training_row(law.header, law.parameters),
+                "training": evaluation_report.training_row(law.header, law.parameters, law.cost),
                 "errors": {paths.name: table_of(law, paths) for paths in sets},
                 "checks": law.checks,
             }

@@ -3,30 +3,25 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cases.off_line_cost import OffLineCost
 from cases.report import number, percent, table, yes
 
 
-def training_row(header: Mapping[str, Any], parameters: int | None) -> dict[str, Any] | None:
-    """What an artefact's header says of its training; None for a law that is not learned."""
+def training_row(header: Mapping[str, Any], parameters: int | None, cost: OffLineCost | None) -> dict[str, Any] | None:
+    """What an artefact's header says of its training, and what all of it has cost; None for a law not learned."""
     if not header:
         return None
     training = header.get("training", {})
-    data, before = training.get("data", {}), training.get("begun_with", {})
-
-    def spent(own: float | None, key: str) -> float | None:
-        """With what the artefact that the training began with had cost."""
-        return None if own is None or before.get(key, 0) is None else own + before.get(key, 0)
-
     return {
         "kind": header.get("kind"),
         "paths": training.get("paths"),
         "steps": training.get("steps"),
         "sizes": header.get("sizes", {}),
         "parameters": parameters,
-        "iterations": spent(training.get("iterations"), "iterations"),
-        "seconds": spent(training.get("seconds"), "training"),
-        "generation_seconds": spent(data.get("throughput", {}).get("processor_seconds"), "generation"),
-        "isotropic": bool(training.get("isotropic") or data.get("texture_per_path")),
+        "iterations": cost and cost.iterations,
+        "seconds": cost and cost.training,
+        "generation_seconds": cost and cost.generation,
+        "isotropic": bool(training.get("isotropic") or training.get("data", {}).get("texture_per_path")),
         "errors": header.get("errors", {}),
         "command": header.get("command"),
     }

@@ -21,6 +21,7 @@ from scipy.optimize import nnls
 from cases.options import (
     OptionError,
     add_material_options,
+    add_output,
     chosen_material,
     command_parser,
     count,
@@ -91,8 +92,7 @@ def main(arguments: list[str] | None = None) -> Path:
     parser.add_argument("--grains", type=count, default=64, help="how many to keep")
     parser.add_argument("--paths", type=count, default=200, help="random paths to choose by")
     parser.add_argument("--seed", type=natural, default=7, help="of the paths")
-    parser.add_argument("--output", required=True, metavar="FILE.tex", help="texture file to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    add_output(parser, "FILE.tex", "texture file to write")
     options = parser.parse_args(arguments)
     output, material = new_file(options.output, options.overwrite), chosen_material(options, "taylor")
     if material.law.name != "taylor":

@@ -15,7 +15,7 @@ import shlex
 import numpy as np
 from scipy.optimize import least_squares
 
-from cases.options import OptionError, command_parser, count, new_file, user_errors
+from cases.options import OptionError, add_output, command_parser, count, new_file, user_errors
 from constitutive.crystal_state import grain_weights
 from constitutive.drive import drive
 from constitutive.material import Material, load_material
@@ -127,8 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = command_parser("fit_johnson_cook", __doc__, EXAMPLE, package="learning")
     parser.add_argument("--material", default="magnesium_liu2022", help="crystals")
     parser.add_argument("--grains", type=count, default=512, help="random orientations")
-    parser.add_argument("--output", required=True, metavar="FILE.toml", help="material file to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    add_output(parser, "FILE.toml", "material file to write")
     options = parser.parse_args(arguments)
     output = new_file(options.output, options.overwrite)
     source = load_material(options.material, "taylor", {"grains": options.grains})

@@ -234,12 +234,6 @@ def files_of(task: Task) -> list[str]:
     return [str(file) for file in files if file]
 
 
-def units_of_fields(task: Task, material: Material) -> dict[str, str]:
-    """Units of the law's scalar fields, and of what a unit cell adds."""
-    states = {state.name: state.unit for state in material.law.states if state.components == 1}
-    return states | dict(material.law.field_units) | ({RESIDUAL: "1"} if task.unit_cell else {})
-
-
 def new_manifest(task: Task, material: Material) -> dict[str, Any]:
     """The manifest of a set of which nothing is there yet."""
     return {
@@ -257,7 +251,7 @@ def new_manifest(task: Task, material: Material) -> dict[str, Any]:
         "points": task.points,
         "device": task.device,
         "files": {file: sha256(Path(file).read_bytes()).hexdigest() for file in files_of(task)},
-        "units": UNITS | units_of_fields(task, material),
+        "units": UNITS | material.law.units | ({RESIDUAL: "1"} if task.unit_cell else {}),
         "sessions": [],
     }
 

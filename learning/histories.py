@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from cases.options import OptionError, command_parser, count, natural, new_file, user_errors
+from cases.options import OptionError, add_output, command_parser, count, natural, new_file, user_errors
 from cases.run_folder import open_run
 from constitutive.tensor import square_root
 from fem.hex8 import mean_gradient
@@ -62,8 +62,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("runs", nargs="+", metavar="RUN", help="run folders, best made with --frames 200")
     made.add_argument("--elements", type=count, default=500, help="elements to take from each run")
     made.add_argument("--seed", type=natural, default=1, help="of the choice of elements")
-    made.add_argument("--output", required=True, metavar="FILE.npz", help="file to write")
-    made.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    add_output(made, "FILE.npz", "file to write")
     made.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return made
 
@@ -72,9 +71,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> None:
     """Write the histories."""
     options = parser().parse_args(arguments)
-    path = new_file(options.output, options.overwrite)
-    if path.suffix != ".npz":
-        raise OptionError(f"--output {path}: the name must end in .npz")
+    path = new_file(options.output, options.overwrite, ".npz")
     rng = np.random.default_rng(options.seed)
     times: list[np.ndarray] = []
     U: list[np.ndarray] = []

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cases.off_line_cost import OffLineCost
 from constitutive.material import Material
 from learning.errors import NORMS, growth, path_errors, statistics
 from learning.fresh_paths import Answer, PathSet, answer, sampler_of
@@ -16,6 +17,7 @@ from learning.strain_paths import Sampler
 class Judged:
     """A law under judgement: its label, material, artefact's header (empty for others), and what was found.
 
+    `parameters` are numbers of the artefact's arrays, `cost` what it has cost, where it is one and tells;
     `answers` and `errors` {norm: (n,)} by set; `growth` (parts,) by set; `checks` by name.
     """
 
@@ -23,6 +25,7 @@ class Judged:
     material: Material
     header: Mapping[str, Any]
     parameters: int | None = None
+    cost: OffLineCost | None = None
     answers: dict[str, Answer] = field(default_factory=dict)
     errors: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     growth: dict[str, np.ndarray] = field(default_factory=dict)

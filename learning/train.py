@@ -58,10 +58,8 @@ def main(arguments: list[str] | None = None) -> Path:
     kind = chosen_kind(given)
     options = parser(kind).parse_args(given)
     options.arguments = given
-    for file in (options.output, Path(options.output).with_suffix(CHECKPOINT)):
-        new_file(file, options.overwrite or options.resume)
-    if Path(options.output).suffix != ".npz":
-        raise OptionError(f"--output {options.output}: the name must end in .npz")
+    artefact = new_file(options.output, options.overwrite or options.resume, ".npz")
+    new_file(artefact.with_suffix(CHECKPOINT), options.overwrite or options.resume)
     if not re.fullmatch(r"cpu|cuda(:\d+)?", options.device):
         raise OptionError(f"--device {options.device}: give cpu, cuda or cuda:N")
     if options.device != "cpu" and not torch.cuda.is_available():

@@ -238,8 +238,11 @@ class Training(ABC):
 
     def _learned(self) -> list[dict[str, Any]]:
         """Manifests, without the material, of all sets that have been learned from, each once."""
-        present = [{k: v for k, v in found.items() if k != "material"} for found in self.manifests()]
-        return distinct([*present, *self.earlier])
+        return distinct([*self._present(), *self.earlier])
+
+    def _present(self) -> list[dict[str, Any]]:
+        """Manifests of the present sets without the material, which the artefact has itself."""
+        return [{k: v for k, v in found.items() if k != "material"} for found in self.manifests()]
 
     def cost(self) -> dict[str, Any]:
         """What the training took, and the manifest of its data; the first set's has the paths and seconds of all.
@@ -247,7 +250,7 @@ class Training(ABC):
         A set that is mixed in more than once counts with all its paths, but was made once.
         """
         options = self.options
-        data, *more = ({k: v for k, v in found.items() if k != "material"} for found in self.manifests())
+        data, *more = self._present()
         if more:
             paths = sum(d["paths"] for d in (data, *more))
             more = distinct([data, *more])[1:]

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cases.options import OptionError, command_parser, count, natural, new_file, user_errors
+from cases.options import OptionError, add_output, command_parser, count, natural, new_file, user_errors
 from constitutive.tensor import rotations_from_quaternions
 from constitutive.texture import write_texture
 
@@ -88,8 +88,7 @@ def main(arguments: list[str] | None = None) -> Path:
     parser.add_argument("--grains", type=count, default=128, help="number of orientations")
     parser.add_argument("--degree", type=count, default=9, help="of the harmonics that are to vanish")
     parser.add_argument("--seed", type=natural, default=0, help="of the random orientations to begin with")
-    parser.add_argument("--output", required=True, metavar="FILE.tex", help="texture file to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    add_output(parser, "FILE.tex", "texture file to write")
     options = parser.parse_args(arguments)
     path = new_file(options.output, options.overwrite)
     R, left = uniform_orientations(options.grains, options.degree, options.seed)
