@@ -1,6 +1,7 @@
 """`hex8`: the fully integrated hexahedron with F-bar, total Lagrangian; the reference that `hex8r` must agree with.
 
 Fb_q    = (Jm / J_q)^(1/3) F_q,  Jm = V / V0       every Gauss point q has the element's mean dilatation
+          0 where not 0.1 < Jm / J_q < 640         a point that is flat or turned inside out: the law's update fails
 f_I     = sum_q w_q dev(tau_q) F_q^-T B_qI + (sum_q w_q tr(tau_q) / 3 / V - p_v) dV/dx_I
 tau_q   = Jm sigma(Fb_q)
 dV/dx_I = sum_q w_q cof(F_q) B_qI
@@ -23,9 +24,9 @@ from functools import cache
 import numpy as np
 from numba import prange, types
 
-from constitutive.jit import njit
+from constitutive.jit import inline, njit
 from constitutive.law import BLOCK, UPDATE_BLOCK, Law, load_symmetric, load_tensor
-from constitutive.tensor import adjugate, isochoric_factor, norm_squared
+from constitutive.tensor import LARGEST_J, SMALLEST_J, adjugate, isochoric_factor, norm_squared
 from fem.blocks import element_blocks
 from fem.clock import seconds
 from fem.contact import RigidBody
@@ -44,6 +45,15 @@ _VOLUME, _MEAN, _FREQUENCY = _J + N, _J + N + E, _J + N + 2 * E
 _GROWTH = _FREQUENCY + E  # dV/dx_I
 _FORCE = _GROWTH + 24 * E
 _SCRATCH = _FORCE + 24 * E
+
+
+@inline
+def _cube_root(x):
+    """x^(1/3) to 1e-11 for 0.1 < x < 640, else 0; large numbers by 4 (x / 64)^(1/3)."""
+    large = x > 8.0
+    part = x / 64.0 if large else x
+    root = part * isochoric_factor(part)
+    return (4.0 * root if large else root) if SMALLEST_J < part < LARGEST_J else 0.0
 
 
 @njit
@@ -75,7 +85,7 @@ def _deform(B, weight, volume, w):
             p = q * E + e
             mean = w[_VOLUME + e] / volume[e] if volume[e] > 0.0 else 1.0
             ratio = mean / w[_J + p]
-            scale = ratio * isochoric_factor(ratio)
+            scale = _cube_root(ratio)
             if ratio == 1.0:
                 scale = 1.0
             for k in range(9):

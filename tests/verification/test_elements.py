@@ -161,6 +161,22 @@ def test_isochoric_flow_does_not_lock(kind):
     assert stored @ weight.ravel() > 50 * exact
 
 
+def test_f_bar_has_the_mean_dilatation_or_the_element_fails(elastic):
+    """A corner of a cube is pushed inwards, until the Gauss point beside it is flat and then inside out."""
+    mesh, u = box((1.0, 1.0, 1.0), (1, 1, 1)), np.zeros((8, 3))
+    gradients, weight = gauss_gradients(mesh.points[mesh.hexes])
+    failed = []
+    for depth in np.linspace(0.0, 1.6, 161):
+        u[0] = depth
+        elements = Hex8(mesh, elastic, Controls())
+        nodal_force(elements, mesh, u)
+        J = np.linalg.det(np.eye(3) + np.einsum("Ii,qIj->qij", u[mesh.hexes[0]], gradients[0]))
+        failed.append(elements.failed_point() is not None)
+        assert failed[-1] == (J.min() < (mean := J @ weight[0]) / 640.0)
+        assert failed[-1] or np.linalg.det(elements.point_values()[0][0]) == pytest.approx(mean, rel=1e-10)
+    assert J.min() < -mean and not failed[0] and sum(failed) > 60
+
+
 @both
 def test_frequency_bound_holds_and_is_close(kind, elastic):
     """The stable step from the bound against the highest eigenvalue of random elements, by brute force."""
