@@ -74,7 +74,7 @@ class Solver:
         self.time, self.dt, self.steps = 0.0, 0.0, 0
         self.external_work, self.contact_loss = 0.0, 0.0
         self.seconds = {"elements": 0.0, "contact": 0.0}  # wall time of steps so far
-        self.elements.update(self.displacement, self.velocity, INSTANT)
+        self.elements.update(self.displacement, np.zeros_like(points), INSTANT)  # viscosity begins with the first step
         self.elements.times[:] = 0.0
         self._assemble()
         self.penalty = model.controls.penalty / self.elements.stable_step()[0] ** 2

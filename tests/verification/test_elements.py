@@ -16,6 +16,7 @@ from fem.model import Model
 from fem.nodes import assemble
 from fem.output import cell_fields
 from fem.run import run
+from fem.solver import Solver
 
 # MacNeal & Harder (1985): a unit cube of seven distorted elements, interior nodes
 INNER = np.array(
@@ -175,6 +176,19 @@ def test_f_bar_has_the_mean_dilatation_or_the_element_fails(elastic):
         assert failed[-1] == (J.min() < (mean := J @ weight[0]) / 640.0)
         assert failed[-1] or np.linalg.det(elements.point_values()[0][0]) == pytest.approx(mean, rel=1e-10)
     assert J.min() < -mean and not failed[0] and sum(failed) > 60
+
+
+def distorted_block() -> Mesh:
+    mesh = box((1.0, 1.0, 1.0), (3, 3, 3))
+    moved = 0.05 * np.random.default_rng(0).normal(size=mesh.points.shape)
+    return Mesh(mesh.points + moved, mesh.hexes)
+
+
+@pytest.mark.parametrize("element", ["hex8r", "hex8"])
+def test_a_spinning_body_has_no_force_at_the_start(element, elastic):
+    model = Model(distorted_block(), elastic, element)
+    model.velocity[:] = np.cross([1.0, 2.0, 3.0], model.mesh.points)
+    assert (Solver(model).force == 0.0).all()
 
 
 @both
