@@ -164,6 +164,17 @@ def test_stiff_penalty_contact_shortens_the_step(rubber):
     assert result.summary["max_energy_error"] < 1e-2
 
 
+def test_penalty_contact_is_stable_where_several_bodies_push_a_node(rubber):
+    """Three planes in one place: the rebound is not faster than the impact."""
+    model = Model(box((0.1, 0.1, 0.1), (4, 4, 4)), rubber, controls=Controls(penalty=100.0))
+    model.initial_velocity((0.0, 0.0, -5.0))
+    for _ in range(3):
+        model.contact(plane(), method="penalty")
+    result = run(model, 5e-3)
+    assert 0.0 < result.solver.momentum()[2] <= 5.0
+    assert result.summary["kinetic_energy"] < result.solver.initial_energy
+
+
 def test_the_start_inside_a_body_is_refused(rubber):
     mesh = box((0.1, 0.1, 0.1), (2, 2, 2))
     with pytest.raises(ValueError, match="inside the rigid body 'wall'"):
