@@ -10,7 +10,8 @@ the end of the step.
 Penalty contact: f = -m (k g + 2 xi sqrt(k) dg/dt) n, never pulling, k = penalty / dt^2, xi damps the bounce.
 Friction (Coulomb): the tangential relative velocity is braked by at most mu times the normal impulse.
 Supports: a node that is held in a part of n moves along the rest, pushed by that part of the normal force only; what
-the support takes is not in the force on the body. A node held in all of n is not pushed.
+the support takes is not in the force on the body. A node held in all of n, or in all but a tenth, is not pushed: it
+would have to go aside ten times as far as the body comes near.
 
 Sources: Hallquist, LS-DYNA theory manual, ch. 26 and 29; Hart, "Sphere tracing" (1996), for rounded solids.
 """
@@ -22,6 +23,7 @@ import numpy as np
 from constitutive.jit import inline, njit
 
 PLANE, SPHERE, CYLINDER = 0, 1, 2
+HELD = 0.01  # assumed: a node is not pushed where less than this is left of n.n in the directions that are free
 PENALTY_DAMPING = 0.3  # fraction of critical, assumed: quiets the bounce of light surface nodes
 
 
@@ -144,9 +146,9 @@ def _distances(shape, numbers, x):
 def _friction(mu, mass_over_dt, fn, nx, ny, nz, wx, wy, wz):
     """Tangential force that brakes the relative velocity w, at most mu times the normal force fn.
 
-    n is the part of the normal in which the node is free, of any length.
+    n is the part of the normal in which the node is free.
     """
-    wn = (wx * nx + wy * ny + wz * nz) / max(nx * nx + ny * ny + nz * nz, 1e-12)
+    wn = (wx * nx + wy * ny + wz * nz) / (nx * nx + ny * ny + nz * nz)
     tx, ty, tz = wx - wn * nx, wy - wn * ny, wz - wn * nz
     slip = np.sqrt(tx * tx + ty * ty + tz * tz)
     scale = min(mass_over_dt, mu * fn / slip) if slip > 0.0 else 0.0
@@ -177,7 +179,7 @@ def kinematic_contact(shape, numbers, body_velocity, friction, time_new, dt, dt_
             touched = True
             nx, ny, nz = nx * free[n, 0], ny * free[n, 1], nz * free[n, 2]
             size2 = nx * nx + ny * ny + nz * nz  # below 1 where a support takes part of the push
-            if size2 < 1e-12:
+            if size2 < HELD:
                 break
             scale = -g / (dt * size2)
             vx, vy, vz = vx + scale * nx, vy + scale * ny, vz + scale * nz
@@ -218,7 +220,7 @@ def penalty_contact(shape, numbers, body_velocity, friction, time, dt, dt_mid, n
             wz = velocity[n, 2] - body_velocity[2]
             scale = mass[n] * max(-stiffness * g - damping * (wx * nx + wy * ny + wz * nz), 0.0)
             nx, ny, nz = nx * free[n, 0], ny * free[n, 1], nz * free[n, 2]
-            if nx * nx + ny * ny + nz * nz < 1e-12:
+            if nx * nx + ny * ny + nz * nz < HELD:
                 continue
             fx, fy, fz = scale * nx, scale * ny, scale * nz
             if friction > 0.0:

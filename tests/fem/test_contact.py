@@ -146,6 +146,17 @@ def test_a_node_that_is_held_in_all_of_the_normal_is_not_pushed(method, rubber):
 
 
 @pytest.mark.parametrize("method", ["kinematic", "penalty"])
+def test_a_node_that_is_held_in_nearly_all_of_the_normal_is_not_shot_aside(method, rubber):
+    """A large slow ball comes down on a face that is held against it, beside its middle."""
+    ball = sphere((0.0501, 0.0503, 0.4), 0.3, (0, 0, -1.0))
+    model = Model(box((0.1, 0.1, 0.1), (4, 4, 4)), rubber).fix("z_max", "z").fix("z_min")
+    solver = Solver(model.contact(ball, method=method))
+    for _ in range(20):
+        solver.step(solver.stable_step())
+        assert np.abs(solver.velocity).max() < 10.0
+
+
+@pytest.mark.parametrize("method", ["kinematic", "penalty"])
 def test_enough_friction_sticks(method, rubber):
     mesh = box((0.1, 0.1, 0.05), (4, 4, 2))
     model = Model(mesh, rubber).initial_velocity((0.05, 0.0, -1.0)).contact(plane(friction=5.0), "z_min", method)
