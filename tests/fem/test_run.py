@@ -181,6 +181,16 @@ def test_a_checkpoint_that_cannot_be_written_is_named(folder, monkeypatch):
     assert {file.name for file in folder.glob("checkpoint*")} == {"checkpoint.npz", "checkpoint.previous.npz"}
 
 
+@pytest.mark.parametrize(
+    ("of_the_central_directory", "byte"), [(6, 99), (8, 1), (10, 7)], ids=["version", "encrypted", "compression"]
+)
+def test_a_checkpoint_damaged_anywhere_falls_back(folder, of_the_central_directory, byte):
+    damaged = bytearray((folder / "checkpoint.npz").read_bytes())
+    damaged[damaged.index(b"PK\x01\x02") + of_the_central_directory] = byte
+    (folder / "checkpoint.npz").write_bytes(damaged)
+    assert run(bar(), 2e-6, folder, restart=True).summary["completed"]
+
+
 def test_a_history_that_cannot_be_written_is_named(tmp_path):
     history = History(["time"], tmp_path, {})
     history.path = Path("/dev/full")
