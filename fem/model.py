@@ -79,7 +79,7 @@ class Model:
 
     def initial_velocity(self, velocity: Sequence[float], nodes=None) -> "Model":
         """Give nodes a velocity (3,) in m/s at time 0."""
-        if len(velocity) != 3 or not np.isfinite(velocity).all():
+        if np.shape(velocity) != (3,) or not np.isfinite(velocity).all():
             raise BoundaryError(f"initial velocity {velocity} must be three finite numbers, m/s")
         self.velocity[self.nodes(nodes)] = velocity
         return self

@@ -147,6 +147,8 @@ def test_conditions_that_do_not_fit_are_refused(law):
         (lambda: model.fix([0.0, 1.0], "x"), r"float64 of shape \(2,\)"),
         (lambda: model.fix("nothing", "x"), "set 'nothing' is empty: no hexahedron uses its nodes"),
         (lambda: model.initial_velocity((1, np.nan, 0)), "finite"),
+        (lambda: model.initial_velocity(5.0), "three finite numbers"),
+        (lambda: model.initial_velocity(np.ones((3, 3)), [0, 1, 2]), "three finite numbers"),
         (lambda: model.fix("z_min").prescribe_velocity("x_min", "z", 1.0), "node 0 .* held or moved twice in z"),
         (
             lambda: model.prescribe_velocity("z_max", "x", 1.0).fix("x_max"),
