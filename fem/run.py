@@ -105,6 +105,8 @@ def run(
         raise RunError(f"end time is {end_time} s; give a positive time")
     if taken := [name for name in monitors if name in COLUMNS]:
         raise RunError(f"monitor '{taken[0]}': every history has a column of that name; call it otherwise")
+    if split := [name for name in monitors if set(name) & set(',"\n')]:
+        raise RunError(f"monitor {split[0]!r}: no column of history.csv can be called so; leave out commas and quotes")
     model.check_symmetry()
     place = run_folder(output, settings.restart, settings.overwrite) if output is not None else nullcontext()
     with place as folder:

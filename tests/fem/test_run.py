@@ -124,8 +124,9 @@ def test_a_restart_has_the_monitors_of_the_run(tmp_path, monitors):
 
 
 def test_a_monitor_has_a_name_of_its_own(tmp_path):
-    with pytest.raises(RunError, match="monitor 'time'"):
-        run(bar(), 1e-6, tmp_path / "run", {"time": TIP})
+    for name in ("time", "tip, m", "two\nlines"):
+        with pytest.raises(RunError, match=r"monitor '(time|tip, m|two\\nlines)'"):
+            run(bar(), 1e-6, tmp_path / "run", {name: TIP})
     assert not (tmp_path / "run").exists()
 
 
