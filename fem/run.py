@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -96,11 +96,12 @@ def run(
     settings: Settings | None = None,
     **options: Any,
 ) -> Result:
-    """Compute a model to `end_time` in s; with `output`, into a run folder. Options are those of Settings.
+    """Compute a model to `end_time` in s; with `output`, into a run folder. Options are those of Settings, which they
+    replace.
 
     Raises RunError, MaterialError, CheckpointError (one line each: what, where, what to do) and OSError of the disk.
     """
-    settings, monitors = settings or Settings(**options), dict(monitors or {})
+    settings, monitors = replace(settings or Settings(), **options), dict(monitors or {})
     if not (np.isfinite(end_time) and end_time > 0.0):
         raise RunError(f"end time is {end_time} s; give a positive time")
     if taken := [name for name in monitors if name in COLUMNS]:

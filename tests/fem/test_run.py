@@ -13,7 +13,7 @@ from fem.history import History, read_history
 from fem.meshing import box
 from fem.model import Model
 from fem.output import OutputError
-from fem.run import ROUND_OFF, Case, Monitor, run
+from fem.run import ROUND_OFF, Case, Monitor, Settings, run
 
 NUMBERS = {"density": 8960.0, "youngs_modulus": 1.2e11, "poissons_ratio": 0.34}
 LAW = law_definition("j2").build(NUMBERS | {"yield_stress": 1e8, "hardening_modulus": 1e8})
@@ -107,6 +107,11 @@ def test_what_no_run_wrote_is_not_replaced(tmp_path, option):
     with pytest.raises(RunError, match="was not written by a run"):
         run(bar(), 1e-7, tmp_path, **{option: True})
     assert (tmp_path / "summary.json").read_text() == "mine"
+
+
+def test_options_go_before_settings():
+    history = run(bar(), 1e-6, settings=Settings(records=5, frames=3), records=2).history
+    assert len(history.rows) == 3
 
 
 TIP = Monitor("m", lambda solver: float(solver.displacement[:, 2].max()))
