@@ -64,8 +64,8 @@ class Settings:
     """How to run, none of which changes the physics.
 
     `records` rows of history, one at least, and `frames` field frames are spread evenly over the run, beside those of
-    the start (a run continued to a later end keeps the intervals that it began with); a checkpoint is written every
-    `checkpoint_seconds` of wall time, at the start and at the end.
+    the start (a run continued to a later end keeps the intervals that it began with, and has the end beside them); a
+    checkpoint is written every `checkpoint_seconds` of wall time, at the start and at the end.
     """
 
     frames: int = 20
@@ -180,11 +180,11 @@ class _Run:
         progress = Progress(self.end_time, solver.time, settings.quiet)
         last_checkpoint = time.monotonic()
         while solver.time < self.end_time:
-            begin = time.perf_counter()
+            begin, before = time.perf_counter(), solver.time
             self._step()
             end = time.perf_counter()
             self.wall_time += end - begin
-            self._record_when_due()
+            self._record_when_due(before)
             progress.update(solver.time, solver.steps)
             self.output_time += time.perf_counter() - end
             if self.stop_signal is not None or time.monotonic() - last_checkpoint > settings.checkpoint_seconds:
@@ -214,12 +214,16 @@ class _Run:
         if last:
             solver.time = self.end_time
 
-    def _record_when_due(self) -> None:
-        reached = self.solver.time * (1.0 + 1e-12)
-        if reached >= len(self.history.rows) * self.record_interval:
+    def _record_when_due(self, before: float) -> None:
+        if self._due(self.record_interval, before):
             self._record()
-        if self.settings.frames and reached >= self.frames * self.frame_interval:
+        if self.settings.frames and self._due(self.frame_interval, before):
             self._frame()
+
+    def _due(self, interval: float, before: float) -> bool:
+        """Whether the last step, from time `before` on, reached a multiple of an interval, or the end."""
+        past, now = (time * (1.0 + 1e-12) // interval for time in (before, self.solver.time))
+        return now > past or self.solver.time == self.end_time
 
     def _record(self) -> None:
         solver = self.solver

@@ -12,7 +12,7 @@ from fem.folder import RunError, alone_in, read_json
 from fem.history import History, read_history
 from fem.meshing import box
 from fem.model import Model
-from fem.output import OutputError
+from fem.output import OutputError, frame_times
 from fem.run import ROUND_OFF, Case, Monitor, Settings, run
 
 NUMBERS = {"density": 8960.0, "youngs_modulus": 1.2e11, "poissons_ratio": 0.34}
@@ -107,6 +107,19 @@ def test_what_no_run_wrote_is_not_replaced(tmp_path, option):
     with pytest.raises(RunError, match="was not written by a run"):
         run(bar(), 1e-7, tmp_path, **{option: True})
     assert (tmp_path / "summary.json").read_text() == "mine"
+
+
+def test_the_end_is_in_history_and_frames_of_a_run_that_goes_on(tmp_path):
+    """Whose ends are no multiples of the intervals that it began with."""
+    ends = (10.3e-6, 13.3e-6, 15.6e-6)
+    step = run(bar(), 10e-6, tmp_path, frames=4, records=10).history.column("dt").max()
+    for end in ends:
+        run(bar(), end, tmp_path, restart=True)
+    frames = np.array([time for time, _ in frame_times(tmp_path / "fields.pvd")])
+    for times, interval in ((read_history(tmp_path / "history.csv")["time"], 1e-6), (frames, 2.5e-6)):
+        assert set(ends) <= set(times) and len(times) == int(ends[-1] / interval) + 1 + len(ends)
+        due = interval * np.arange(int(ends[-1] / interval) + 1)
+        assert (times[np.searchsorted(times, due * (1.0 - 1e-9))] < due + step).all()
 
 
 def test_options_go_before_settings():
