@@ -117,7 +117,7 @@ def _refuse_unread(block: Block) -> None:
 def _blocks(path: Path) -> Iterator[Block]:
     """The keyword blocks of the file; keyword lines and elements that end with a comma go on in the next line."""
     block, unfinished = Block(0, "", {}), False
-    with open(path, encoding="utf-8", errors="replace") as file:
+    with open(path, encoding="utf-8-sig", errors="replace") as file:  # editors on Windows begin files with a mark
         for number, text in enumerate(file, 1):
             text = text.strip()
             if not text or text.startswith("**"):

@@ -310,6 +310,12 @@ def test_abaqus_nodes_in_the_global_system_are_read(tmp_path):
     assert len(read_mesh(path).hexes) == 2
 
 
+def test_abaqus_files_may_begin_with_a_byte_order_mark(tmp_path):
+    text = ABAQUS[ABAQUS.index("*Node") :].replace("*Nset, nset=Even, generate\n 2, 12, 2\n", "")
+    (path := tmp_path / "two.inp").write_text(text, encoding="utf-8-sig")
+    assert len(read_mesh(path).hexes) == 2
+
+
 def test_vtu_masks_become_node_sets(tmp_path, block):
     mask = np.isin(np.arange(len(block.points)), block.nodes("x_max"))
     data = {"clamped": mask.astype(np.int32), "temperature": np.linspace(0, 1, 120), "label": np.arange(120)}
