@@ -111,7 +111,7 @@ def run(
     model.check_symmetry()
     place = run_folder(output, settings.restart, settings.overwrite) if output is not None else nullcontext()
     with place as folder:
-        return _Run(model, end_time, folder, monitors, case or Case(), settings).execute()
+        return _Run(model, float(end_time), folder, monitors, case or Case(), settings).execute()
 
 
 class _Run:

@@ -236,5 +236,9 @@ def test_a_damaged_history_is_named(tmp_path, text):
         read_history(tmp_path / "history.csv")
 
 
+def test_the_end_may_be_a_number_of_numpy(tmp_path):
+    assert run(bar(), np.float32(1e-6), tmp_path / "run").summary["end_time"] == pytest.approx(1e-6)
+
+
 def test_no_records_are_those_of_start_and_end():
     assert run(bar(), 1e-6, records=0, frames=0).history.column("time").tolist() == [0.0, 1e-6]
