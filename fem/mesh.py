@@ -20,6 +20,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+from fem.hex8 import GAUSS, shape_gradients
+
 # The three neighbours of each corner, right-handed: the edges to them have a positive triple product when sound.
 CORNER_NEIGHBOURS = np.array([[1, 3, 4], [2, 0, 5], [3, 1, 6], [0, 2, 7], [7, 5, 0], [4, 6, 1], [5, 7, 2], [6, 4, 3]])
 # The corners of each face, counter-clockwise seen from outside.
@@ -182,18 +184,19 @@ def _check_nodes(mesh: Mesh) -> None:
 
 def _check_shapes(mesh: Mesh) -> None:
     quality = scaled_jacobian(mesh)
-    volumes = _centre_volumes(mesh)
+    volumes = _gauss_volumes(mesh)
     if (volumes < 0).all():
         raise MeshError(
             "every element is mirrored (negative volume): the file numbers the nodes in the opposite sense; "
             "reorder each element as hexes[:, [4, 5, 6, 7, 0, 1, 2, 3]]"
         )
-    bad = (quality <= 0) | (volumes <= 0)
+    bad = (quality <= 0) | (volumes <= 0).any(axis=1)
     if bad.any():
         element = np.flatnonzero(bad)[np.argmin(quality[bad])]
         raise MeshError(
-            f"element {element} at {_position(mesh, element)} is tangled or flat "
-            f"(scaled Jacobian {quality[element]:.3g}; {np.count_nonzero(bad)} such elements of {len(bad)}): "
+            f"element {element} at {_position(mesh, element)} is tangled or flat (scaled Jacobian "
+            f"{quality[element]:.3g}, {np.count_nonzero(volumes[element] <= 0)} of 8 Gauss points without volume; "
+            f"{np.count_nonzero(bad)} such elements of {len(bad)}): "
             "mend the mesh"
         )
 
@@ -256,11 +259,11 @@ def _triple(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     )
 
 
-def _centre_volumes(mesh: Mesh) -> np.ndarray:
-    """Volume (m,) that each element would have if its Jacobian were everywhere that of its centre, m3."""
-    faces = [mesh.points[mesh.hexes[:, face]].mean(axis=1) for face in FACES]
-    bottom, top, front, right, back, left = faces
-    return _triple(right - left, back - front, top - bottom)
+def _gauss_volumes(mesh: Mesh) -> np.ndarray:
+    """Volume at each of the 2x2x2 Gauss points of each element, (m, 8), m3: the determinant of dX/dxi."""
+    corners = mesh.points[mesh.hexes.T].reshape(8, -1)
+    jacobians = ((shape_gradients(xi).T @ corners).reshape(3, -1, 3) for xi in GAUSS)
+    return np.stack([_triple(*rows) for rows in jacobians], axis=1)
 
 
 def _position(mesh: Mesh, element: int) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import pyvista
 
+from fem.hex8 import gauss_gradients
 from fem.mesh import (
     Mesh,
     MeshError,
@@ -56,6 +57,16 @@ def test_node_moved_through_its_element_is_found(block):
     points[corner] = 1.2 * points[block.hexes[0, 6]]
     with pytest.raises(MeshError, match=r"element 0 at .* tangled or flat .*1 such elements of 60"):
         check_mesh(changed(block, points=points))
+
+
+def test_an_element_that_is_tangled_between_sound_corners_is_refused():
+    """Found by chance among random ones: `hex8` would have points of negative mass there."""
+    corners = [[0.891, 0.569, -0.803], [1.106, 0.615, 0.212], [1.24, 0.256, 0.445], [-0.382, 1.624, 1.164],
+               [0.994, 0.466, 0.72], [1.224, 0.828, 0.923], [0.057, 1.049, 1.096], [0.483, 0.579, 0.868]]  # fmt: skip
+    mesh = Mesh(corners, [range(8)])
+    assert scaled_jacobian(mesh) > 0.0 and gauss_gradients(mesh.points[mesh.hexes])[1].min() < 0.0
+    with pytest.raises(MeshError, match=r"element 0 at .* tangled or flat .*2 of 8 Gauss points without volume"):
+        check_mesh(mesh)
 
 
 def test_mirrored_mesh_is_told_how_to_mend(block):
