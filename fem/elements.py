@@ -26,8 +26,8 @@ class Controls:
     Bulk viscosity has the default coefficients of ABAQUS/Explicit. Hourglass control (hex8r): viscous in the manner
     of Flanagan & Belytschko (1981), stiffness as a fraction of the full elastic hourglass stiffness of a cube.
     `safety` scales the stable step; `penalty` is the stiffness of penalty contact in units of m / dt^2 of each node
-    (1 costs a fifth of the step). Raises ControlsError unless 0 < safety <= 1 and the others are finite and not
-    negative.
+    (1 costs a fifth of the step, where two bodies may push the same nodes a third). Raises ControlsError unless
+    0 < safety <= 1 and the others are finite and not negative.
     """
 
     linear_viscosity: float = 0.06
