@@ -116,8 +116,10 @@ def add_output(parser: argparse.ArgumentParser, metavar: str, meaning: str) -> N
 
 
 def new_file(path: str | Path, overwrite: bool, suffix: str | None = None) -> Path:
-    """A file to write. Raises OptionError for a wrong ending, a file that is not to be replaced, or no folder."""
+    """A file to write. Raises OptionError for a folder, a wrong ending, a file not to be replaced, or no place."""
     path = Path(path)
+    if path.is_dir():
+        raise OptionError(f"{path} is a folder: name a file")
     if suffix is not None and path.suffix != suffix:
         raise OptionError(f"{path}: the name must end in {suffix}")
     if path.exists() and not overwrite:

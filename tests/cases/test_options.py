@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cases import plate_impact, taylor_anvil
-from cases.options import user_errors
+from cases.options import OptionError, new_file, user_errors
 
 NUMBERS = st.sampled_from(["-1", "0", "nan", "inf", "1e-3", "abc", "", "1e400", "2", "200"])
 OPTIONS = {
@@ -67,3 +67,9 @@ def test_an_interruption_is_one_line(capsys):
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 130 and capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_folder_is_no_file_to_write(tmp_path, overwrite):
+    with pytest.raises(OptionError, match="is a folder: name a file"):
+        new_file(tmp_path, overwrite)
