@@ -1,7 +1,8 @@
 """What all commands share: their parser, the material options, and one-line errors.
 
-Errors that are meant for the user are the project's own classes (LawError, MeshError, ...) and the system's (OSError);
-the message of each says what is wrong, where, and what to do. Any other exception is a bug and keeps its traceback.
+Errors that are meant for the user are the project's own classes (LawError, MeshError, ...) and the system's (OSError,
+MemoryError); the message of each says what is wrong, where, and what to do. Any other exception is a bug and keeps its
+traceback.
 """
 
 import argparse
@@ -184,11 +185,13 @@ def user_errors(main: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_for_user(error: Exception) -> bool:
-    return isinstance(error, OSError) or type(error).__module__.split(".")[0] in PACKAGES
+    return isinstance(error, OSError | MemoryError) or type(error).__module__.split(".")[0] in PACKAGES
 
 
 def one_line(error: Exception) -> str:
     """The message of an error on one line; an OSError as 'file: reason'."""
+    if isinstance(error, MemoryError):
+        return f"the memory does not suffice, ask for less ({error})"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split())

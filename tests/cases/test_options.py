@@ -73,3 +73,10 @@ def test_an_interruption_is_one_line(capsys):
 def test_a_folder_is_no_file_to_write(tmp_path, overwrite):
     with pytest.raises(OptionError, match="is a folder: name a file"):
         new_file(tmp_path, overwrite)
+
+
+def test_a_mesh_beyond_the_memory_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        taylor_anvil.main(["--length", "1e12", "--elements-across", "4", "--output", str(tmp_path)])
+    lines = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2 and len(lines) == 1 and "the memory does not suffice" in lines[0]
