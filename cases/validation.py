@@ -146,17 +146,17 @@ def markdown(case: str, found: Mapping[str, Any], options: argparse.Namespace) -
         cells += [percent(run["max_energy_error"]), percent(run.get("outside_envelope_fraction"))]
         rows.append([*cells, f"{run['wall_time']:.2f}"])
     size = f"{found['elements']} {found['element']}, {options.symmetry}, {options.velocity:g} m/s"
-    lines = [f"## {case}: {size}, {1e6 * found['end_time']:g} microseconds", ""]
+    lines = [f"## {case}: {size}, {found['end_time']:g} s", ""]
     lines += ["Lengths, radii and deflections: difference over the reference's own change. Fields: relative L2 over",
-              "elements, at the end and over all frames. Time loop on "
-              f"{found['threads']} threads, file output not counted.", ""]  # fmt: skip
+              "elements, at the end and over all frames. Loop: time loop without file output; threads: "
+              f"{found['threads']}.", ""]  # fmt: skip
     return [*lines, *table(head, rows), "", f"![cuts]({case}_cuts.png)", f"![histories]({case}_histories.png)",
             f"![fields]({case}_fields.png)", ""]  # fmt: skip
 
 
 def draw(folder: Path, case: str, runs: Sequence[Run], options: argparse.Namespace) -> None:
     """All pictures of a case."""
-    title = f"{case}, {options.velocity:g} m/s, {1e6 * runs[0].times[-1]:g} microseconds"
+    title = f"{case}, {options.velocity:g} m/s, {1e6 * runs[0].times[-1]:g} µs"
     comparison_pictures.draw_cuts(folder / f"{case}_cuts.png", runs, options.symmetry, title)
     comparison_pictures.draw_histories(folder / f"{case}_histories.png", runs, title)
     comparison_pictures.draw_field_errors(folder / f"{case}_fields.png", runs, f"{title}, against {runs[0].label}")

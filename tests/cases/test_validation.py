@@ -41,6 +41,11 @@ def test_errors_of_a_scaled_run():
     assert row["length_error"] == pytest.approx(-0.01 / 0.1)  # of the change, 0.1
 
 
+def test_lengths_that_differ_by_round_off_do_not_differ():
+    row = compare(made_run("other", length=0.9 * (1.0 + 1e-14)), made_run())
+    assert row["final_length"] != 0.9 and row["length_error"] == 0.0
+
+
 def test_errors_weigh_volumes():
     reference, other = made_run(), made_run()
     other.fields["von_mises"] = reference.fields["von_mises"] * [1.0, 1.5]
