@@ -24,11 +24,9 @@ from cases.comparison import compare, read_run
 from cases.cost_measurement import Measurement, Plan, measure
 from cases.cost_report import environment, has_errors, law_numbers, markdown, plot, relate, scaled
 from cases.off_line_cost import OffLineCost, off_line_cost
-from cases.options import OptionError, command_parser, count, named_material, new_file, one_line, positive, user_errors
+from cases.options import chosen_laws, command_parser, count, named_material, new_file, positive, user_errors
 from cases.registry import CASES
-from cases.validation import shown_name
 from constitutive.artefact import read_artefact
-from constitutive.law import LawError
 from constitutive.material import Material
 from fem.model import ELEMENTS
 from fem.run import MOST_THREADS
@@ -67,24 +65,6 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def chosen_laws(given: list[str] | None) -> tuple[dict[str, str], list[str]]:
-    """Words of the laws to run by label, and a line on each default law that cannot. Raises LawError, OptionError."""
-    words: dict[str, str] = {}
-    left_out = []
-    for word in given or LAWS:
-        try:
-            named_material(word)
-        except LawError as error:
-            if given:
-                raise
-            left_out.append(f"`{word}`: {one_line(error)}")
-            continue
-        if shown_name(word) in words:
-            raise OptionError(f"--laws: two are called '{shown_name(word)}'; name each once")
-        words[shown_name(word)] = word
-    return words, left_out
-
-
 def off_line_costs(materials: Mapping[str, Material]) -> dict[str, OffLineCost]:
     """Costs before the first run of those laws that have an artefact."""
     artefacts = {label: material.values.get("artefact") for label, material in materials.items()}
@@ -117,7 +97,7 @@ def errors(found: Mapping[str, Measurement], concurrent: str | None) -> dict[str
 
 def compare_costs(options: argparse.Namespace, command: str) -> dict[str, Any]:
     """Measure everything; the report's numbers, SI."""
-    words, left_out = chosen_laws(options.laws)
+    words, left_out = chosen_laws(options.laws, LAWS)
     for line in left_out:
         _say(f"left out: {line}", options)
     materials = {label: named_material(word) for label, word in words.items()}

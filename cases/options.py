@@ -9,11 +9,11 @@ import argparse
 import functools
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from constitutive.law import law_names
+from constitutive.law import LawError, law_names
 from constitutive.material import Material, default_material, load_material, material_names
 
 DEFAULT_LAW = "recurrent"
@@ -108,6 +108,29 @@ def named_material(text: str) -> Material:
     """The material of a word as of `split_name`. Raises OptionError and LawError."""
     law, material, overrides = split_name(text)
     return _material(law, material, overrides, DEFAULT_LAW)
+
+
+def shown_name(word: str) -> str:
+    """What tables and pictures call the law of a word as of `split_name`: a file without folder and ending."""
+    return Path(word).stem if Path(word).suffix in (".npz", ".toml") else word
+
+
+def chosen_laws(given: Sequence[str] | None, defaults: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Words of the laws to run by shown name, and a line on each default law that cannot. LawError, OptionError."""
+    words: dict[str, str] = {}
+    left_out = []
+    for word in given or defaults:
+        try:
+            named_material(word)
+        except LawError as error:
+            if given:
+                raise
+            left_out.append(f"`{word}`: {one_line(error)}")
+            continue
+        if shown_name(word) in words:
+            raise OptionError(f"--laws: two are called '{shown_name(word)}'; name each once, and files differently")
+        words[shown_name(word)] = word
+    return words, left_out
 
 
 def add_output(parser: argparse.ArgumentParser, metavar: str, meaning: str) -> None:

@@ -23,6 +23,7 @@ from cases.comparison import FIELDS, Run, comparison, read_run
 from cases.impact import FREE, check_same, has_material, parse, run_case
 from cases.options import (
     OptionError,
+    chosen_laws,
     command_parser,
     count,
     named_material,
@@ -34,7 +35,6 @@ from cases.options import (
 )
 from cases.registry import CASES, command_name
 from cases.report import percent, table
-from constitutive.law import LawError
 from fem.elements import MaterialError
 from fem.model import ELEMENTS
 from fem.run import MOST_THREADS
@@ -69,27 +69,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--overwrite", action="store_true", help="run everything anew")
     made.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return made
-
-
-def chosen_laws(options: argparse.Namespace) -> list[str]:
-    """The laws asked for; by default those that ship. Raises LawError for one that cannot be loaded."""
-    if options.laws:
-        for word in options.laws:
-            named_material(word)
-        return list(dict.fromkeys(options.laws))
-    found = []
-    for word in DEFAULT_LAWS:
-        try:
-            named_material(word)
-            found.append(word)
-        except LawError as error:
-            print(f"without {word}: {error}", file=sys.stderr)
-    return found
-
-
-def shown_name(word: str) -> str:
-    """A law's name in tables and pictures: a file's without folder and ending."""
-    return Path(word).stem if Path(word).suffix in (".npz", ".toml") else word
 
 
 def case_options(case: str, word: str, folder: Path, options: argparse.Namespace) -> list[str]:
@@ -166,26 +145,30 @@ def draw(folder: Path, case: str, runs: Sequence[Run], options: argparse.Namespa
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Run what is missing, compare, and return what validation.json holds."""
     options = parser().parse_args(arguments)
-    laws = chosen_laws(options)
-    if len(laws) < 2:
+    words, left_out = chosen_laws(options.laws, DEFAULT_LAWS)
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
+    if len(words) < 2:
         raise OptionError("two laws at least are compared: name them by --laws")
     output = Path(options.output)
-    result: dict[str, Any] = {"laws": laws, "units": "SI; errors relative to the reference", "cases": {}}
+    result: dict[str, Any] = {"laws": [*words.values()], "units": "SI; errors relative to the reference", "cases": {}}
     lines = ["# Laws in situ against the concurrent run", ""]
     for case in options.cases:
-        folders = {word: output / case / re.sub(r"[^\w.=-]+", "_", word).strip("_") for word in laws}
+        runs: list[Run] = []
         failed: dict[str, str] = {}
-        for word, folder in folders.items():
+        for name, word in words.items():
+            folder = output / case / re.sub(r"[^\w.=-]+", "_", word).strip("_")
             try:
                 run_law(case, word, folder, options)
             except MaterialError as error:  # the others are compared without it
-                if word == laws[0]:
+                if not runs:
                     raise
-                failed[word] = one_line(error)
-        runs = [read_run(shown_name(word), folder) for word, folder in folders.items() if word not in failed]
+                failed[name] = one_line(error)
+            else:
+                runs.append(read_run(name, folder))
         result["cases"][case] = comparison(runs) | {"failed": failed}
         lines += markdown(case, result["cases"][case], options)
-        lines += [line for word, reason in failed.items() for line in (f"`{shown_name(word)}` failed: {reason}", "")]
+        lines += [line for name, reason in failed.items() for line in (f"`{name}` failed: {reason}", "")]
         draw(output, case, runs, options)
     (output / RESULT).write_text(json.dumps(result, indent=1) + "\n")
     (output / "validation.md").write_text("\n".join(lines))

@@ -10,6 +10,7 @@ from cases import cost_comparison, cost_measurement
 from cases.cost_measurement import LOOP, PARTS, Measurement
 from cases.cost_report import duration, markdown, plot, relate, scaled
 from cases.off_line_cost import OffLineCost, break_even, off_line_cost
+from cases.options import chosen_laws
 from constitutive.artefact import read_artefact, save_artefact
 from constitutive.law import LawError
 from fem.elements import MaterialError
@@ -160,11 +161,11 @@ def test_a_law_that_has_used_its_time_has_two_rounds(tmp_path):
 
 def test_laws_that_do_not_ship_are_left_out_with_a_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys.modules["constitutive.material"], "TRAINED", tmp_path)
-    words, left_out = cost_comparison.chosen_laws(None)
+    words, left_out = chosen_laws(None, cost_comparison.LAWS)
     assert list(words) == ["johnson_cook", "taylor"]
     assert len(left_out) == 2 and "`recurrent`: " in left_out[0] and "`pca_net`: " in left_out[1]
     with pytest.raises(LawError, match="none is trained yet"):
-        cost_comparison.chosen_laws(["johnson_cook", "recurrent"])
+        chosen_laws(["johnson_cook", "recurrent"], cost_comparison.LAWS)
 
 
 @pytest.mark.parametrize(

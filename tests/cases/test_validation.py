@@ -119,6 +119,14 @@ def test_a_material_file_that_has_changed_is_run_anew(tmp_path):
     assert other.stat().st_mtime_ns == before
 
 
+def test_laws_that_tables_would_call_alike_are_refused(tmp_path, capsys):
+    mine = tmp_path / "magnesium_empirical.toml"
+    mine.write_text(load_material("magnesium_empirical").to_toml())
+    with pytest.raises(SystemExit):
+        run(tmp_path / "runs", laws=("magnesium_empirical", str(mine)))
+    assert "two are called 'magnesium_empirical'" in capsys.readouterr().err
+
+
 def test_files_that_a_material_names_are_looked_into(tmp_path):
     """The same material file, and another texture in the file that it names."""
     texture = tmp_path / "few.ori"
