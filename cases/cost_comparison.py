@@ -145,6 +145,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     text = markdown(report)
     tables.write_text(text)
     numbers.write_text(json.dumps(report, indent=2) + "\n")
+    picture.unlink(missing_ok=True)  # of a comparison before
     if has_errors(report):
         plot(picture, report)
     if not options.quiet:

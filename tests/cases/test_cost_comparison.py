@@ -153,7 +153,9 @@ def test_medians_and_spread(tmp_path):
 
 def test_a_law_that_has_used_its_time_has_two_rounds(tmp_path):
     arguments = [*COARSE, "--cases", "rod", "--laws", "johnson_cook", "--rounds", "5", "--seconds", "1e-9"]
-    report = cost_comparison.main([*arguments, "--output", str(tmp_path / "out"), "--quiet"])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "cost.png").write_text("of a comparison before")
+    report = cost_comparison.main([*arguments, "--output", str(tmp_path / "out"), "--overwrite", "--quiet"])
     assert report["cases"]["rod"]["johnson_cook"]["rounds"] == 2
     assert report["cases"]["rod"]["johnson_cook"]["error"] == {}
     assert not (tmp_path / "out" / "cost.png").exists()  # nothing to be compared with
