@@ -14,8 +14,10 @@ def percent(value: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """A number in three digits, whole numbers in all; a dash where there is none."""
-    return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else f"{value}"
+    """A number in three digits at least, whole numbers in all; a dash where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if isinstance(value, float) and abs(value) < 1000.0 else f"{value:.0f}"
 
 
 def yes(value: bool | None) -> str:

@@ -11,6 +11,7 @@ from cases.cost_measurement import LOOP, PARTS, Measurement
 from cases.cost_report import duration, markdown, plot, relate, scaled
 from cases.off_line_cost import OffLineCost, break_even, off_line_cost
 from cases.options import chosen_laws
+from cases.report import number
 from constitutive.artefact import read_artefact, save_artefact
 from constitutive.law import LawError
 from fem.elements import MaterialError
@@ -168,6 +169,11 @@ def test_laws_that_do_not_ship_are_left_out_with_a_line(tmp_path, monkeypatch, c
     assert len(left_out) == 2 and "`recurrent`: " in left_out[0] and "`pca_net`: " in left_out[1]
     with pytest.raises(LawError, match="none is trained yet"):
         chosen_laws(["johnson_cook", "recurrent"], cost_comparison.LAWS)
+
+
+@pytest.mark.parametrize(("value", "text"), [(None, "-"), (2.0512, "2.05"), (2377.4, "2377"), (16384, "16384")])
+def test_numbers_in_tables_have_no_exponent_where_they_are_large(value, text):
+    assert number(value) == text
 
 
 @pytest.mark.parametrize(
