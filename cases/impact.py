@@ -69,7 +69,8 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argpa
     if not (folder / "options.json").exists():
         return options  # stopped before it began: begin
     stored = read_json(folder / "options.json")
-    parser.set_defaults(**{k: v for k, v in stored.items() if k not in ("output", "restart", "overwrite", "set")})
+    own = ("case", "output", "restart", "overwrite", "set")
+    parser.set_defaults(**{key: value for key, value in stored.items() if key not in own})
     options = parser.parse_args(arguments)
     options.set = options.set or stored.get("set", [])  # argparse would append to a default
     check_same(folder, options)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cases import animation, plate_impact, snapshots
+from cases import animation, plate_impact, snapshots, taylor_anvil
 from cases.run_folder import open_run
 
 
@@ -103,3 +103,9 @@ def test_a_restart_names_damaged_options(plate_run, tmp_path, capsys):
         plate_impact.main(["--output", str(folder), "--restart"])
     error = capsys.readouterr().err
     assert stop.value.code == 2 and "options.json is damaged" in error and len(error.splitlines()) == 1
+
+
+def test_a_restart_of_the_other_case_is_told_so(plate_run, capsys):
+    with pytest.raises(SystemExit):
+        taylor_anvil.main(["--output", str(plate_run), "--restart"])
+    assert "was begun with --case plate_impact, not taylor_anvil" in capsys.readouterr().err
