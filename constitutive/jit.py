@@ -55,7 +55,8 @@ def _use_cache() -> None:
             if time.time() - other.stat().st_mtime > UNUSED_DAYS * 86400 and len(other.name) == len(folder.name):
                 shutil.rmtree(other, ignore_errors=True)
     except OSError:
-        return  # nowhere to keep kernels: Numba finds a place of its own or compiles anew
+        OPTIONS["cache"] = False  # nowhere to keep kernels: a place that Numba finds would be stale after an edit
+        return
     config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
 
 

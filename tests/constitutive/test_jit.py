@@ -73,6 +73,13 @@ def test_edits_take_effect_and_a_second_start_is_served_from_the_cache(checkout)
     assert start(checkout) == (stress, 0)
 
 
+def test_kernels_are_compiled_anew_where_there_is_no_place_to_keep_them(checkout):
+    """Numba would keep them beside the sources, to be served after an edit, or find no place and fail."""
+    (checkout / ".kernels").write_text("not a folder")
+    assert run(checkout, PROGRAMME).split()[0] == "0.25"
+    assert not list(checkout.rglob("*.nbi"))
+
+
 def test_siblings_from_one_factory_are_told_apart(checkout):
     """A law from the cache, then one that is compiled in the same process: Numba numbers both alike."""
     alone = [run(checkout, SIBLINGS, name) for name in ("elastic_steel", "copper_j2")]
