@@ -112,20 +112,15 @@ class BatchCrystal:
         metric = six(matmul(transpose(P), matmul(matrix(C), P)))
         slips, fractions = y[FIRST_SLIP : FIRST_SLIP + self.n_slip], self.twins(y)
         twinning, twin_over = self._twin_rates(metric, fractions, self.twins(start), per_h)
-        mixed = metric
-        for adds, fraction in zip(self.mirror_symmetric, fractions, strict=True):
-            mixed = mixed + fraction * torch.tensordot(adds, metric, 1)
+        mixed = metric + (fractions[:, None] * torch.tensordot(self.mirror_symmetric, metric, 1)).sum(0)
         tau = torch.tensordot(self.resolve, mixed, 1)
         left = torch.exp(-self.h / self.saturation * slips)
         resistance = self.cross * (slips.sum(0) - slips) + self.saturation * (1.0 - left)
         over = torch.clamp(tau.abs() - resistance, min=0.0) / self.tau0
         slipping = self.gamma0 * over**self.exponent
         slip_velocity = torch.tensordot(self.schmid, torch.copysign(slipping, tau), 1)
-        L = slip_velocity
-        for adds, fraction in zip(self.mirror, fractions, strict=True):
-            L = L + fraction * torch.tensordot(adds, slip_velocity, 1)
-        if self.n_twin:
-            L = L + torch.tensordot(self.twin_schmid, twinning, 1)
+        L = slip_velocity + (fractions[:, None] * torch.tensordot(self.mirror, slip_velocity, 1)).sum(0)
+        L = L + torch.tensordot(self.twin_schmid, twinning, 1)
         L = L.unflatten(0, (3, 3))
         D = six(0.5 * (L + transpose(L)))
         strain = torch.sqrt(2.0 / 3.0 * (self.twice * D * D).sum(0))
