@@ -35,7 +35,7 @@ from constitutive.artefact import read_artefact
 from constitutive.law import LawError
 from constitutive.material import Material, load_material
 from learning import checks, evaluation_pictures, evaluation_report, neighbours
-from learning.fresh_paths import PathSet, drawn_set, sampler_of, stored_set
+from learning.fresh_paths import PathSet, described, drawn_set, sampler_of, stored_set
 from learning.judgement import Judged, all_known, has_learned, judge, table_of, training_data, training_duration
 from learning.strain_paths import SAMPLERS, Sampler
 
@@ -140,7 +140,7 @@ def samplers_of(names: list[str], laws: list[Judged]) -> list[Sampler]:
 def check_freshness(sampler: Sampler, seed: int, laws: list[Judged]) -> None:
     """Raise OptionError where a law has been trained on the very paths that would be drawn."""
     for law in laws:
-        if has_learned(law, sampler, seed):
+        if has_learned(law.header, {"sampler": described(sampler), "seed": seed}):
             raise OptionError(f"--seed {seed}: {law.label} was trained on these paths; give another seed")
 
 
@@ -222,9 +222,8 @@ def set_row(paths: PathSet, laws: list[Judged]) -> dict[str, Any]:
     if "material" in source:
         values = tomllib.loads(source["material"])
         row["fine_scale"] = answered_by(values["law"], values)
-    sampler = sampler_of(source["sampler"])
     row["not_known"] = [law.label for law in laws if not all_known(law.header)]
-    return row | {"learned_by": [law.label for law in laws if has_learned(law, sampler, source["seed"])]}
+    return row | {"learned_by": [law.label for law in laws if has_learned(law.header, source)]}
 
 
 def say(options: argparse.Namespace, what: str, begin: float) -> None:

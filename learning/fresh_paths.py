@@ -23,6 +23,7 @@ from learning.strain_paths import BY_NAME, ImpactSampler, RecordedSampler, Sampl
 from learning.workers import Progress, results
 
 SHARDS_PER_WORKER = 4
+SOURCE = ("sampler", "seed", "steps", "material", "unit_cell", "files")  # what is told of a data set
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ def sampler_of(description: Mapping[str, Any]) -> Sampler:
     return BY_NAME[description["name"]](**{key: value for key, value in description.items() if key != "name"})
 
 
+def described(sampler: Sampler) -> dict[str, Any]:
+    """What a manifest says of a sampler."""
+    return {"name": sampler.name, **asdict(sampler)}
+
+
 def kinds_of(sampler: Sampler, seed: int, index: np.ndarray, attempt: np.ndarray, steps: int) -> np.ndarray:
     """The kind of each path: its programme's name, or "walk"; "recorded" without a look at the histories."""
     if isinstance(sampler, RecordedSampler):
@@ -90,7 +96,7 @@ def drawn_set(
         np.concatenate([found[number][name] for number in sorted(found)])
         for name in ("time", "U", "stress", "index", "attempt")
     )
-    source = {"sampler": {"name": sampler.name, **asdict(sampler)}, "seed": seed, "steps": steps}
+    source = {"sampler": described(sampler), "seed": seed, "steps": steps}
     name: str = sampler.name
     if isinstance(sampler, ImpactSampler) and sampler.fixed_duration:
         name += f", {1e6 * sampler.duration:g} us"
@@ -103,7 +109,7 @@ def stored_set(folder: Path, count: int | None) -> PathSet:
     manifest, kept = data.manifest, slice(count)
     sampler = sampler_of(manifest["sampler"])
     kinds = kinds_of(sampler, manifest["seed"], data.index[kept], data.attempt[kept], manifest["steps"])
-    source = {"folder": str(folder), **{key: manifest[key] for key in ("sampler", "seed", "steps", "material")}}
+    source = {"folder": str(folder), **{key: manifest[key] for key in SOURCE if key in manifest}}
     stress = np.asarray(data.stress[kept], float)
     return PathSet(Path(folder).resolve().name, source, kinds, data.time[kept], data.U[kept], stress)
 

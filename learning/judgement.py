@@ -10,7 +10,6 @@ from cases.off_line_cost import OffLineCost
 from constitutive.material import Material
 from learning.errors import NORMS, growth, path_errors, statistics
 from learning.fresh_paths import Answer, PathSet, answer, sampler_of
-from learning.strain_paths import Sampler
 
 
 @dataclass
@@ -39,10 +38,11 @@ def training_data(law: Judged) -> Mapping[str, Any]:
 
 
 def learned_from(header: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Sampler and seed of each data set that an artefact has learned from, or one that its training began with."""
+    """Sampler, seed and files of each set that an artefact has learned from, or one that its training began with."""
     training = header.get("training", {})
     sets = [training.get("data"), *training.get("also", []), *training.get("earlier", [])]
-    known = [{"sampler": one["sampler"], "seed": one["seed"]} for one in sets if one and "sampler" in one]
+    told = ("sampler", "seed", "files")
+    known = [{key: one[key] for key in told if key in one} for one in sets if one and "sampler" in one]
     return known + training.get("begun_with", {}).get("learned_from", [])
 
 
@@ -52,9 +52,21 @@ def all_known(header: Mapping[str, Any]) -> bool:
     return begun is None or "learned_from" in begun
 
 
-def has_learned(law: Judged, sampler: Sampler, seed: int) -> bool:
-    """Whether paths of this sampler and seed are among those that a law has learned from."""
-    return any(one["seed"] == seed and sampler_of(one["sampler"]) == sampler for one in learned_from(law.header))
+def has_learned(header: Mapping[str, Any], paths: Mapping[str, Any]) -> bool:
+    """Whether paths of a set, told by its manifest, are among those that an artefact has learned from."""
+    return any(share_paths(one, paths) for one in learned_from(header))
+
+
+def share_paths(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether sets share paths: by one sampler and seed, or drawn from the same histories, whatever the seed."""
+    drawn_alike = one["seed"] == other["seed"] and sampler_of(one["sampler"]) == sampler_of(other["sampler"])
+    histories = histories_of(one)
+    return drawn_alike or (histories is not None and histories == histories_of(other))
+
+
+def histories_of(manifest: Mapping[str, Any]) -> str | None:
+    """The hash of the histories that a set's paths are drawn from; None where there are none, or it is not told."""
+    return manifest.get("files", {}).get(manifest["sampler"].get("histories"))
 
 
 def training_duration(law: Judged) -> float | None:

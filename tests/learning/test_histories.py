@@ -9,6 +9,7 @@ from constitutive.tensor import full
 from learning import generate, histories
 from learning.dataset import load
 from learning.fresh_paths import stored_set
+from learning.judgement import has_learned
 from learning.strain_paths import RecordedSampler, load_histories, path
 
 FRAMES = 12
@@ -103,6 +104,24 @@ def test_mistakes_have_one_line(recorded, tmp_path, capsys, options, message):
         generate.main([*options, "--output", str(tmp_path / "set")])
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_sets_of_the_same_histories_share_paths(recorded, tmp_path):
+    """Whatever their seeds, and wherever the file of histories lies."""
+    common = ["--law", "taylor", "--set", "grains=4", "--paths", "2", "--steps", "8", "--workers", "1", "--quiet"]
+    moved, other = tmp_path / "moved.npz", tmp_path / "other.npz"
+    moved.write_bytes(recorded.read_bytes())
+    with np.load(recorded) as file:
+        np.savez(other, **(dict(file) | {"times": 2.0 * file["times"]}))
+    found = []
+    for seed, file in enumerate((recorded, moved, other)):
+        folder = tmp_path / f"{seed}"
+        generate.main([*common, "--sampler", "recorded", "--histories", str(file), "--seed", str(seed), "--output",
+                       str(folder)])  # fmt: skip
+        found.append({"training": {"data": load(folder).manifest}})
+    same, elsewhere, others = (stored_set(tmp_path / f"{seed}", None).source for seed in range(3))
+    assert has_learned(found[0], same) and has_learned(found[0], elsewhere)
+    assert not has_learned(found[0], others)
 
 
 def test_nothing_is_overwritten(run, recorded, capsys):
