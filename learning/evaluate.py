@@ -210,7 +210,7 @@ def result_of(
 
 
 def answered_by(law: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """What a report says of a fine scale: its law, material and texture."""
+    """What a report says of a fine scale: its law or unit cell, material and texture."""
     known = {key: values[key] for key in ("grains", "texture_seed", "texture_file") if values.get(key) is not None}
     return {"law": law, "material": values.get("name"), **known}
 
@@ -221,7 +221,7 @@ def set_row(paths: PathSet, laws: list[Judged]) -> dict[str, Any]:
     row = {"name": paths.name, "paths": len(paths), "source": source}
     if "material" in source:
         values = tomllib.loads(source["material"])
-        row["fine_scale"] = answered_by(values["law"], values)
+        row["fine_scale"] = answered_by(source.get("unit_cell") or values["law"], values)
     row["not_known"] = [law.label for law in laws if not all_known(law.header)]
     return row | {"learned_by": [law.label for law in laws if has_learned(law.header, source)]}
 

@@ -150,6 +150,15 @@ def test_training_paths_are_not_fresh(tmp_path, capsys, small_recurrent):
     assert "Not fresh: learned from by law." in page
 
 
+def test_answers_of_a_unit_cell_are_called_so(tmp_path):
+    data = tmp_path / "cell"
+    generate.main(["--unit-cell", "fft2d", "--points", "8", "--paths", "1", "--steps", "4", "--workers", "1", "--quiet",
+                   "--strain", "0.01", "--output", str(data)])  # fmt: skip
+    run(tmp_path / "a", STEEL, "--data", str(data), "--no-checks")
+    page = (tmp_path / "a" / "evaluation.md").read_text()
+    assert "Answered by `fft2d`, plane crystal (Liu et al. 2022), 16 grains" in page
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
