@@ -69,7 +69,8 @@ def main(arguments: list[str] | None = None) -> Path:
     training = KINDS[kind].begin(options)
     if options.resume:
         training.resume()
-    else:
+    training.check_test()
+    if not options.resume:
         training.save()  # from now on it is this training that --resume finds
     before = {number: signal.signal(number, training.stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

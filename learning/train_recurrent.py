@@ -228,22 +228,20 @@ class RecurrentTraining(Training):
         errors = {"train": summary(evaluate(self.network, paths.chosen(slice(500))))}
         if self.test is not None:
             errors["test"] = summary(evaluate(self.network, self.test))
-        before = self.options.begin_with
         return {
             "material": manifest["material"],
             "elastic": self.source["elastic"],
-            "training": {
-                "paths": len(paths),
-                "steps": len(paths.dt),
-                **self.cost(),
-                **({"begun_with": cost_before(before)} if before else {}),
-            },
+            "training": {"paths": len(paths), "steps": len(paths.dt), **self.cost()},
             "errors": errors,
             "envelope": envelope,
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
         return self.network.weights()
+    def cost(self) -> dict[str, Any]:
+        before = self.options.begin_with
+        return super().cost() | ({"begun_with": cost_before(before)} if before else {})
+
 
 
 def cost_before(path: str | Path) -> dict[str, Any]:

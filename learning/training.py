@@ -24,12 +24,15 @@ from torch import Tensor, nn
 from cases.options import OptionError
 from constitutive.artefact import save_artefact
 from learning import dataset
+from learning.judgement import has_learned
 from learning.loss_curve import write_curve
 
 CHECKPOINT = ".checkpoint.pt"  # beside the artefact
 CLIP = 1.0  # bound on the norm of a gradient
 MOST_CAUTIOUS = 1e-3  # part of the learning rate at which a training that diverges again and again is given up
 SET = ("sampler", "seed", "steps", "substeps", "law", "texture_per_path", "unit_cell", "points")  # tell sets apart
+WORDS = ("name", "source")  # of a material
+TEXTURE = ("grains", "texture_seed", "texture_file")
 DIVERGED = 1.5  # a training whose loss grows by so much from one note to the next goes back to the one before
 
 
@@ -52,6 +55,13 @@ def summary(errors: np.ndarray) -> dict[str, float]:
 def distinct(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each of them once, in their order."""
     return [one for k, one in enumerate(found) if one not in found[:k]]
+def fine_scale(manifest: Mapping[str, Any], any_texture: bool) -> tuple[Any, ...]:
+    """What has answered the paths of a set: law, unit cell and the material's values, with its texture or without."""
+    aside = WORDS + (TEXTURE if any_texture else ())
+    values = tomllib.loads(manifest["material"]).items()
+    return manifest["law"], manifest.get("unit_cell"), {key: value for key, value in values if key not in aside}
+
+
 
 
 def same_set(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -195,6 +205,21 @@ class Training(ABC):
     def retreat(self) -> None:
         """Go back to the checkpoint, and on from there at half the learning rate."""
         diverged, seconds, caution, earlier = self.iteration, self.seconds, self.caution, self.earlier
+    def check_test(self) -> None:
+        """Raise OptionError where --test holds paths that are learned from, or of another material; DataSetError.
+
+        Where no texture is learned, as with --isotropic, that of the test set may be another.
+        """
+        folder = self.options.test
+        if folder is None:
+            return
+        test, data = dataset.read_manifest(Path(folder)), self.manifests()[0]
+        if has_learned({"training": self.cost()}, test):
+            raise OptionError(f"--test {folder}: its paths are learned from; generate fresh ones with another --seed")
+        any_texture = self.options.isotropic or data["texture_per_path"]
+        if fine_scale(test, any_texture) != fine_scale(data, any_texture):
+            raise OptionError(f"--test {folder}: another material, law or unit cell than {self.options.data}")
+
         if caution < MOST_CAUTIOUS:
             raise OptionError(f"diverges before iteration {diverged} at any rate: give a smaller --learning-rate")
         self.resume()

@@ -31,25 +31,34 @@ SIZES = ["--width", "8", "--layers", "2", "--modes-in", "4", "--modes-out", "5",
          "--every", "4", "--quiet", "--seed", "3"]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "paths"
+def made(folder, seed):
     generate.main(
         ["--law", "taylor", "--material", "magnesium_liu2022", "--set", "grains=3", "--paths", "12", "--steps", "24",
-         "--strain", "0.3", "--fixed-duration", "--workers", "1", "--output", str(folder), "--quiet"]
+         "--strain", "0.3", "--fixed-duration", "--workers", "1", "--seed", seed, "--output", str(folder), "--quiet"]
     )  # fmt: skip
     return folder
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return made(tmp_path_factory.mktemp("data") / "paths", "1")
+
+
+@pytest.fixture(scope="module")
+def fresh(data):
+    """Paths to test on that are not in `data`."""
+    return made(data.with_name("fresh"), "2")
+
+
 def run(data, output, *more):
-    options = ["--kind", "pca_net", "--data", str(data), "--test", str(data), "--output", str(output), *SIZES]
+    options = ["--kind", "pca_net", "--data", str(data), "--output", str(output), *SIZES]
     return train.main([*options, *more])
 
 
 @pytest.fixture(scope="module", params=["linear", "constant"])
-def artefact(data, request, tmp_path_factory):
+def artefact(data, fresh, request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
-    return run(data, folder / "law.npz", "--epochs", "6", "--completion", request.param)
+    return run(data, folder / "law.npz", "--epochs", "6", "--completion", request.param, "--test", str(fresh))
 
 
 def begun(data, *more):
@@ -100,8 +109,8 @@ def test_the_law_in_the_solver_is_the_network_that_was_trained(artefact):
 
 
 def test_training_lowers_the_error(data, tmp_path):
-    before = load_artefact(run(data, tmp_path / "a.npz", "--epochs", "1"), "pca_net").header["errors"]["test"]
-    after = load_artefact(run(data, tmp_path / "b.npz", "--epochs", "100"), "pca_net").header["errors"]["test"]
+    before = load_artefact(run(data, tmp_path / "a.npz", "--epochs", "1"), "pca_net").header["errors"]["train"]
+    after = load_artefact(run(data, tmp_path / "b.npz", "--epochs", "100"), "pca_net").header["errors"]["train"]
     assert after["on_line"]["deviatoric"]["mean"] < 0.7 * before["on_line"]["deviatoric"]["mean"]
 
 
@@ -196,6 +205,13 @@ def test_the_authors_sizes():
     options = train.parser("pca_net").parse_args(["--data", "d", "--output", "o.npz", "--paper"])
     vars(options).update(PAPER)
     assert (options.width, options.layers, options.modes_in, options.batch, options.epochs) == (1000, 4, 100, 16, 1500)
+
+
+def test_what_is_tested_on_is_fresh(data, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(data, tmp_path / "law.npz", "--epochs", "1", "--test", str(data))
+    assert "its paths are learned from" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_pressure_that_is_not_in_proportion_is_refused(data, monkeypatch):

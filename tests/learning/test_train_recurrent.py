@@ -41,14 +41,24 @@ SIZES = [x for name, size in NETWORK._asdict().items() for x in (f"--{name}", st
 SIZES += ["--batch", "6", "--every", "4", "--quiet", "--seed", "3"]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "paths"
+def made(folder, *more):
+    """A data set of 3 grains, if nothing else is said."""
     generate.main(
         ["--law", "taylor", "--material", "magnesium_liu2022", "--set", "grains=3", "--paths", "8", "--steps", "24",
-         "--strain", "0.1", "--workers", "1", "--output", str(folder), "--quiet"]
+         "--strain", "0.1", "--workers", "1", "--output", str(folder), "--quiet", *more]
     )  # fmt: skip
     return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return made(tmp_path_factory.mktemp("data") / "paths")
+
+
+@pytest.fixture(scope="module")
+def fresh(data):
+    """Paths to test on that are not in `data`."""
+    return made(data.with_name("fresh"), "--seed", "2")
 
 
 def loaded(data, count=None):
@@ -56,12 +66,12 @@ def loaded(data, count=None):
 
 
 def run(data, output, *more):
-    return train.main(["--data", str(data), "--test", str(data), "--output", str(output), *SIZES, *more])
+    return train.main(["--data", str(data), "--output", str(output), *SIZES, *more])
 
 
 @pytest.fixture(scope="module")
-def artefact(data, tmp_path_factory):
-    return run(data, tmp_path_factory.mktemp("trained") / "law.npz", "--iterations", "12")
+def artefact(data, fresh, tmp_path_factory):
+    return run(data, tmp_path_factory.mktemp("trained") / "law.npz", "--iterations", "12", "--test", str(fresh))
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +114,7 @@ def test_training_lowers_the_error(data, tmp_path):
     torch.manual_seed(3)
     before = evaluate(InternalVariableNetwork(NETWORK, texture=True), paths).mean()
     run(data, tmp_path / "law.npz", "--iterations", "150", "--learning-rate", "1e-2")
-    after = load_artefact(tmp_path / "law.npz", "recurrent").header["errors"]["test"]["mean"]
+    after = load_artefact(tmp_path / "law.npz", "recurrent").header["errors"]["train"]["mean"]
     assert after < 0.9 * before
 
 
@@ -209,7 +219,7 @@ def test_a_larger_network_begins_with_a_smaller_one_s_answer(data, artefact, tmp
     large, small = read_artefact(run(data, tmp_path / "a.npz", *options, *still)), read_artefact(artefact)
     assert large.header["sizes"] == small.header["sizes"] | larger
     for key in ("mean", "p95"):
-        assert large.header["errors"]["test"][key] == pytest.approx(small.header["errors"]["test"][key], rel=1e-4)
+        assert large.header["errors"]["train"][key] == pytest.approx(small.header["errors"]["train"][key], rel=1e-4)
     assert np.abs(large.arrays["second_weight"][NETWORK.width :]).min() > 0.0
     moved = read_artefact(run(data, tmp_path / "b.npz", *options, "--iterations", "3"))
     assert all((moved.arrays[name] != array).any() for name, array in large.arrays.items())
@@ -230,7 +240,7 @@ def test_a_diverged_training_goes_back(data, tmp_path, monkeypatch):
     artefact = run(data, tmp_path / "law.npz", "--iterations", "12")
     state = torch.load(tmp_path / "law.checkpoint.pt", weights_only=True)
     assert state["caution"] == 0.5 and state["iteration"] == 12
-    assert load_artefact(artefact, "recurrent").header["errors"]["test"]["mean"] < 100.0
+    assert load_artefact(artefact, "recurrent").header["errors"]["train"]["mean"] < 100.0
 
 
 def interrupt(monkeypatch, training, iteration, number=signal.SIGTERM):
@@ -273,6 +283,28 @@ def test_a_resumed_training_names_all_that_it_learned_from(data, tmp_path):
     assert training["data"]["seed"] == 9 and [one["seed"] for one in training["earlier"]] == [1]
     begun = run(other, tmp_path / "next.npz", "--iterations", "4", "--begin-with", str(law))
     assert [one["seed"] for one in learned_from(load_artefact(begun, "recurrent").header)] == [9, 9, 1]
+
+
+def test_what_is_tested_on_is_fresh_and_of_the_same_material(data, fresh, artefact, tmp_path, capsys):
+    """Also with what another training, that this one begins with or goes on from, has learned from."""
+    law, checkpoint = tmp_path / "law.npz", tmp_path / "law.checkpoint.pt"
+    begun = run(fresh, tmp_path / "begun.npz", "--iterations", "4")
+    other = made(tmp_path / "other", "--seed", "9", "--set", "grains=2", "--paths", "2")
+    run(fresh, law, "--iterations", "4")
+    kept = checkpoint.read_bytes()
+    learned = "its paths are learned from"
+    for given, reason in (
+        (["--overwrite", "--test", str(data)], learned),
+        (["--overwrite", "--test", str(fresh), "--also", str(fresh)], learned),
+        (["--overwrite", "--test", str(fresh), "--begin-with", str(begun)], learned),
+        (["--resume", "--test", str(fresh)], learned),
+        (["--overwrite", "--test", str(other)], "another material"),
+    ):
+        with pytest.raises(SystemExit):
+            run(data, law, "--iterations", "8", *given)
+        assert reason in capsys.readouterr().err
+    assert checkpoint.read_bytes() == kept
+    run(data, law, "--iterations", "2", "--overwrite", "--isotropic", "--test", str(other))  # of another texture
 
 
 def test_paths_of_a_unit_cell_are_refused(data, tmp_path, capsys):
@@ -327,10 +359,10 @@ def test_a_training_resumes_with_what_it_began_with_and_its_material(data, artef
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_a_training_resumes_with_and_without_a_test_set(data, tmp_path, first):
+def test_a_training_resumes_with_and_without_a_test_set(data, fresh, tmp_path, first):
     law = tmp_path / "law.npz"
     given = ["--data", str(data), "--output", str(law), *SIZES]
-    tests = [["--test", str(data)], []] if first else [[], ["--test", str(data)]]
+    tests = [["--test", str(fresh)], []] if first else [[], ["--test", str(fresh)]]
     train.main([*given, *tests[0], "--iterations", "4"])
     train.main([*given, *tests[1], "--iterations", "8", "--resume"])
     with open(tmp_path / "law_loss.csv") as file:
