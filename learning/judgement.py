@@ -49,7 +49,7 @@ def learned_from(header: Mapping[str, Any]) -> list[dict[str, Any]]:
 def all_known(header: Mapping[str, Any]) -> bool:
     """Whether an artefact tells all that it has learned from: older ones do not say what their beginning had."""
     begun = header.get("training", {}).get("begun_with")
-    return begun is None or "learned_from" in begun
+    return begun is None or ("learned_from" in begun and begun.get("all_known", True))
 
 
 def has_learned(header: Mapping[str, Any], paths: Mapping[str, Any]) -> bool:

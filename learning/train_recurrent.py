@@ -25,7 +25,7 @@ from constitutive.artefact import load_artefact
 from constitutive.recurrent import SIZES
 from constitutive.tensor import full
 from learning.growth import begin_with
-from learning.judgement import learned_from
+from learning.judgement import all_known, learned_from
 from learning.networks import InternalVariableNetwork, norm_squared
 from learning.rollout import Sizes
 from learning.soap import Soap
@@ -245,8 +245,9 @@ class RecurrentTraining(Training):
 
 
 def cost_before(path: str | Path) -> dict[str, Any]:
-    """What an artefact that a training begins with has cost, s, and the command that made it."""
+    """What an artefact that a training begins with has cost, s, the command that made it, and what it has learned."""
     artefact = load_artefact(path, "recurrent")
-    cost = off_line_cost(artefact)
+    cost, header = off_line_cost(artefact), artefact.header
     spent = {"generation": cost.generation, "training": cost.training, "iterations": cost.iterations}
-    return {"command": artefact.header.get("command"), **spent, "learned_from": learned_from(artefact.header)}
+    learned = {"learned_from": learned_from(header), "all_known": all_known(header)}
+    return {"command": header.get("command"), **spent, **learned}

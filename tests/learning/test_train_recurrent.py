@@ -13,12 +13,12 @@ torch = pytest.importorskip("torch")
 
 from cases import material_point  # noqa: E402
 from cases.off_line_cost import off_line_cost  # noqa: E402
-from constitutive.artefact import load_artefact, read_artefact  # noqa: E402
+from constitutive.artefact import load_artefact, read_artefact, save_artefact  # noqa: E402
 from constitutive.drive import drive  # noqa: E402
 from constitutive.material import load_material  # noqa: E402
 from constitutive.tensor import full, symmetric  # noqa: E402
 from learning import dataset, generate, train  # noqa: E402
-from learning.judgement import learned_from  # noqa: E402
+from learning.judgement import all_known, learned_from  # noqa: E402
 from learning.networks import InternalVariableNetwork, norm_squared  # noqa: E402
 from learning.rollout import Sizes  # noqa: E402
 from learning.train_recurrent import (  # noqa: E402
@@ -305,6 +305,17 @@ def test_what_is_tested_on_is_fresh_and_of_the_same_material(data, fresh, artefa
         assert reason in capsys.readouterr().err
     assert checkpoint.read_bytes() == kept
     run(data, law, "--iterations", "2", "--overwrite", "--isotropic", "--test", str(other))  # of another texture
+
+
+def test_what_is_not_known_of_a_beginning_is_not_known_later(data, artefact, tmp_path):
+    """An older artefact that does not tell what its own beginning had learned from."""
+    header, arrays = load_artefact(artefact, "recurrent").header, read_artefact(artefact).arrays
+    begun = {"generation": 1.0, "training": 1.0, "iterations": 1}
+    training = header["training"] | {"begun_with": begun}
+    old = save_artefact(tmp_path / "old.npz", "recurrent", {**header, "training": training}, arrays)
+    young = run(data, tmp_path / "young.npz", "--iterations", "1", "--begin-with", str(old))
+    assert all_known(read_artefact(artefact).header)
+    assert not all_known(read_artefact(old).header) and not all_known(read_artefact(young).header)
 
 
 def test_paths_of_a_unit_cell_are_refused(data, tmp_path, capsys):
