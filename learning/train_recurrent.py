@@ -188,6 +188,8 @@ class RecurrentTraining(Training):
         """The network before training."""
         network = InternalVariableNetwork(Sizes(*(getattr(options, name) for name in SIZES)), not options.isotropic)
         if options.begin_with:
+            if Path(options.begin_with).resolve() == Path(options.output).resolve():
+                raise OptionError(f"--begin-with {options.begin_with}: it would be replaced; name another --output")
             begin_with(network, options.begin_with)
         return network
 

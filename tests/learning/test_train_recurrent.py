@@ -307,6 +307,14 @@ def test_what_is_tested_on_is_fresh_and_of_the_same_material(data, fresh, artefa
     run(data, law, "--iterations", "2", "--overwrite", "--isotropic", "--test", str(other))  # of another texture
 
 
+def test_what_a_training_begins_with_is_kept(data, artefact, capsys):
+    before = artefact.read_bytes()
+    with pytest.raises(SystemExit):
+        run(data, artefact, "--overwrite", "--begin-with", str(artefact), "--iterations", "4")
+    assert "name another --output" in capsys.readouterr().err
+    assert artefact.read_bytes() == before
+
+
 def test_what_is_not_known_of_a_beginning_is_not_known_later(data, artefact, tmp_path):
     """An older artefact that does not tell what its own beginning had learned from."""
     header, arrays = load_artefact(artefact, "recurrent").header, read_artefact(artefact).arrays
