@@ -95,10 +95,10 @@ def load_paths(
     options: argparse.Namespace, folder: str, count: int | None = None
 ) -> tuple[np.ndarray, np.ndarray, Source]:
     """U - I and stress (Pa) of the first `count` paths in the window, (n, k+1, 6), and their source."""
-    data, values = load_set(options, folder)
+    data, values = load_set(options, folder, count)
     if "shear_modulus" not in values:
         raise OptionError(f"{folder}: law '{data.manifest['law']}' has no shear_modulus, which bounds the time step")
-    J, mean = np.linalg.det(full(data.U[:count])) - 1.0, data.stress[:count, :, :3].mean(axis=-1, dtype=float)
+    J, mean = np.linalg.det(full(data.U)) - 1.0, data.stress[..., :3].mean(axis=-1, dtype=float)
     G, K = values["shear_modulus"], float((J * mean).sum() / (J * J).sum())
     elastic = {"density": values["density"], "shear_modulus": G, "bulk_modulus": K, "p_wave_modulus": K + 4.0 / 3.0 * G}
     rest = np.linalg.norm(mean - K * J) / np.linalg.norm(mean)
@@ -106,12 +106,12 @@ def load_paths(
         raise OptionError(
             f"{folder}: mean stress is not in proportion to J - 1 ({rest:.2g} off): use --pressure learned"
         )
-    time = data.time[:count]
+    time = data.time
     if options.duration is None:
         options.duration = float(np.median(time[:, -1]))
     grid = np.linspace(0.0, options.duration, options.intervals + 1)
-    strain = in_window(time, data.U[:count] - [1.0, 1.0, 1.0, 0.0, 0.0, 0.0], grid)
-    stress = in_window(time, data.stress[:count].astype(float), grid)
+    strain = in_window(time, data.U - [1.0, 1.0, 1.0, 0.0, 0.0, 0.0], grid)
+    stress = in_window(time, data.stress.astype(float), grid)
     return strain, stress, Source(data.manifest, time[:, -1], elastic)
 
 

@@ -70,14 +70,14 @@ def load_paths(options: argparse.Namespace, folder: str, count: int | None = Non
 
     Raises DataSetError, and OptionError for a data set whose fine scale does not have the energy (A.3).
     """
-    data, values = load_set(options, folder)
+    data, values = load_set(options, folder, count)
     if data.manifest["law"] not in ("taylor", "crystal"):
         raise OptionError(f"{folder}: law '{data.manifest['law']}'; recurrent learns from taylor or crystal")
-    stress = np.asarray(data.stress[:count], float) / values["shear_modulus"]
+    stress = np.asarray(data.stress, float) / values["shear_modulus"]
     stress[..., :3] -= stress[..., :3].mean(axis=-1, keepdims=True)
-    J = np.linalg.det(full(data.U[:count]))
-    U = data.U[:count] / np.cbrt(J)[..., None]
-    arrays = (np.diff(data.time[:count], axis=1).T, np.moveaxis(U, 0, 2), J.T, np.moveaxis(stress, 0, 2))
+    J = np.linalg.det(full(data.U))
+    U = data.U / np.cbrt(J)[..., None]
+    arrays = (np.diff(data.time, axis=1).T, np.moveaxis(U, 0, 2), J.T, np.moveaxis(stress, 0, 2))
     paths = Paths(*(torch.tensor(a, dtype=torch.float32, device=options.device) for a in arrays))
     elastic = {key: values[key] for key in ("shear_modulus", "lambda_e", "density")}
     return paths, {"elastic": elastic, "manifest": data.manifest, "also": []}
@@ -238,12 +238,12 @@ class RecurrentTraining(Training):
             "envelope": envelope,
         }
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        return self.network.weights()
     def cost(self) -> dict[str, Any]:
         before = self.options.begin_with
         return super().cost() | ({"begun_with": cost_before(before)} if before else {})
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        return self.network.weights()
 
 
 def cost_before(path: str | Path) -> dict[str, Any]:

@@ -36,9 +36,12 @@ TEXTURE = ("grains", "texture_seed", "texture_file")
 DIVERGED = 1.5  # a training whose loss grows by so much from one note to the next goes back to the one before
 
 
-def load_set(options: argparse.Namespace, folder: str) -> tuple[dataset.DataSet, dict[str, Any]]:
-    """A data set, and the values of its material. Raises DataSetError."""
+def load_set(
+    options: argparse.Namespace, folder: str, count: int | None = None
+) -> tuple[dataset.DataSet, dict[str, Any]]:
+    """A data set, or its first `count` paths, and the values of its material. Raises DataSetError."""
     data = dataset.load(folder, partial=options.partial)
+    data = data if count is None else dataset.first(data, count)
     return data, tomllib.loads(data.manifest["material"])
 
 
@@ -52,9 +55,6 @@ def summary(errors: np.ndarray) -> dict[str, float]:
     }
 
 
-def distinct(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each of them once, in their order."""
-    return [one for k, one in enumerate(found) if one not in found[:k]]
 def fine_scale(manifest: Mapping[str, Any], any_texture: bool) -> tuple[Any, ...]:
     """What has answered the paths of a set: law, unit cell and the material's values, with its texture or without."""
     aside = WORDS + (TEXTURE if any_texture else ())
@@ -62,6 +62,9 @@ def fine_scale(manifest: Mapping[str, Any], any_texture: bool) -> tuple[Any, ...
     return manifest["law"], manifest.get("unit_cell"), {key: value for key, value in values if key not in aside}
 
 
+def distinct(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each of them once, in their order."""
+    return [one for k, one in enumerate(found) if one not in found[:k]]
 
 
 def same_set(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -202,9 +205,6 @@ class Training(ABC):
         self.curve, self.iteration, self.seconds = state["curve"], state["iteration"], state["seconds"]
         self.smooth, self.caution = state["smooth"], state["caution"]
 
-    def retreat(self) -> None:
-        """Go back to the checkpoint, and on from there at half the learning rate."""
-        diverged, seconds, caution, earlier = self.iteration, self.seconds, self.caution, self.earlier
     def check_test(self) -> None:
         """Raise OptionError where --test holds paths that are learned from, or of another material; DataSetError.
 
@@ -220,6 +220,9 @@ class Training(ABC):
         if fine_scale(test, any_texture) != fine_scale(data, any_texture):
             raise OptionError(f"--test {folder}: another material, law or unit cell than {self.options.data}")
 
+    def retreat(self) -> None:
+        """Go back to the checkpoint, and on from there at half the learning rate."""
+        diverged, seconds, caution, earlier = self.iteration, self.seconds, self.caution, self.earlier
         if caution < MOST_CAUTIOUS:
             raise OptionError(f"diverges before iteration {diverged} at any rate: give a smaller --learning-rate")
         self.resume()

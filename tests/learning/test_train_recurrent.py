@@ -326,6 +326,14 @@ def test_what_is_not_known_of_a_beginning_is_not_known_later(data, artefact, tmp
     assert not all_known(read_artefact(old).header) and not all_known(read_artefact(young).header)
 
 
+def test_a_part_of_a_set_has_cost_its_part(data, tmp_path):
+    """The first 2 of 8 paths a quarter, and another set that is mixed in all of it."""
+    more = made(tmp_path / "more", "--seed", "5", "--paths", "4")
+    law = run(data, tmp_path / "law.npz", "--paths", "2", "--also", str(more), "--iterations", "1")
+    part, whole = (dataset.load(folder).manifest["throughput"]["processor_seconds"] for folder in (data, more))
+    assert off_line_cost(read_artefact(law)).generation == pytest.approx(0.25 * part + whole)
+
+
 def test_paths_of_a_unit_cell_are_refused(data, tmp_path, capsys):
     cell = tmp_path / "cell"
     shutil.copytree(data, cell)
