@@ -184,7 +184,7 @@ def load(folder: str | Path, partial: bool = False) -> DataSet:
         raise DataSetError(f"{folder} is not complete, run its command again; missing: {shown}")
     shards = [read_shard(folder, number, manifest, partial) for number in present]
     indices = {number: shard["index"] for number, shard in zip(present, shards, strict=True)}
-    if sum(map(len, indices.values())) < manifest["paths"]:
+    if not manifest.get("complete") or sum(map(len, indices.values())) < manifest["paths"]:
         manifest |= _of_part(folder, indices)
     names = list(shards[0])
     for number, shard in zip(present, shards, strict=True):

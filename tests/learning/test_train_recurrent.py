@@ -334,6 +334,17 @@ def test_a_part_of_a_set_has_cost_its_part(data, tmp_path):
     assert off_line_cost(read_artefact(law)).generation == pytest.approx(0.25 * part + whole)
 
 
+def test_a_set_whose_making_was_killed_at_its_end_is_learned_from(data, tmp_path, monkeypatch):
+    def killed(*arguments):
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(generate, "summary", killed)
+    with pytest.raises(RuntimeError):
+        made(tmp_path / "set", "--seed", "5", "--paths", "4")
+    law = run(data, tmp_path / "law.npz", "--also", str(tmp_path / "set"), "--iterations", "1")
+    assert off_line_cost(read_artefact(law)).generation > 0.0
+
+
 def test_paths_of_a_unit_cell_are_refused(data, tmp_path, capsys):
     cell = tmp_path / "cell"
     shutil.copytree(data, cell)
