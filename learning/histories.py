@@ -79,6 +79,8 @@ def main(arguments: list[str] | None = None) -> None:
         frames, stretches = read_stretches(Path(run))
         if len(frames) < FEWEST:
             raise OptionError(f"{run} has {len(frames)} frames, too few for a history: run it with --frames 200")
+        if equivalent_strain(stretches).max() <= NEGLIGIBLE:
+            raise OptionError(f"{run}: no element was strained beyond {NEGLIGIBLE:g}, so it has no histories")
         chosen = stretches[drawn(stretches, options.elements, rng)]
         t = np.linspace(0.0, frames[-1], INSTANTS)
         times.append(np.tile(t, (len(chosen), 1)))

@@ -106,6 +106,14 @@ def test_mistakes_have_one_line(recorded, tmp_path, capsys, options, message):
     assert message in error and error.count("\n") == 1
 
 
+def test_a_run_in_which_nothing_is_strained_has_no_histories(tmp_path, capsys):
+    folder = tmp_path / "still"
+    taylor_anvil.main([*RUN, "--frames", str(FRAMES), "--velocity", "1e-3", "--output", str(folder)])
+    with pytest.raises(SystemExit):
+        histories.main([str(folder), "--output", str(tmp_path / "still.npz")])
+    assert "no element was strained beyond 0.0001" in capsys.readouterr().err
+
+
 def test_sets_of_the_same_histories_share_paths(recorded, tmp_path):
     """Whatever their seeds, and wherever the file of histories lies."""
     common = ["--law", "taylor", "--set", "grains=4", "--paths", "2", "--steps", "8", "--workers", "1", "--quiet"]
