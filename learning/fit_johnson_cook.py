@@ -129,7 +129,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--grains", type=count, default=512, help="random orientations")
     add_output(parser, "FILE.toml", "material file to write")
     options = parser.parse_args(arguments)
-    output = new_file(options.output, options.overwrite)
+    output = new_file(options.output, options.overwrite, ".toml")
     source = load_material(options.material, "taylor", {"grains": options.grains})
     grains = len(grain_weights(source.law))
     if grains != options.grains:

@@ -48,6 +48,7 @@ def test_command(tmp_path, capsys):
         (["--material", "coper"], "copper"),
         (["--grains", "0"], "--grains"),
         (["--output", "there.toml"], "exists"),
+        (["--grains", "1", "--output", "fit.npz"], "must end in .toml"),
     ],
 )
 def test_refusals(words, reason, tmp_path, monkeypatch, capsys):
