@@ -1,7 +1,7 @@
 """Trains a law on a data set and writes its artefact.
 
 A checkpoint beside the artefact holds network, optimiser, random state and loss curve; --resume goes on from it, also
-after an interruption (Ctrl-C, SIGTERM), which writes one and the artefact before leaving. Errors are relative L2 over
+after an interruption (Ctrl-C, SIGTERM), which writes one, but no artefact, before leaving. Errors are relative L2 over
 time and components jointly, per path (SPEC section 7).
 """
 
