@@ -196,6 +196,7 @@ def study(folder: Path, name: str, workers: int, quiet: bool, device: str | None
     found = answers(folder, scale, made)
     result = {
         "scale": name,
+        "units": "SI: s, Pa; errors relative L2 over time and components, per path",
         "sizes": asdict(scale),
         "models": {model.name: summary(made[model.name], model) for model in models(scale)},
         "table": table_rows(folder, scale, made),

@@ -26,6 +26,12 @@ from learning.errors import deviator, relative_error, root_mean_square
 from learning.strain_paths import Curve, ImpactSampler, monotonic, path
 
 MATERIAL = "magnesium_liu2022"
+UNITS = {
+    "seconds": "s, processor time of the full field",
+    "residual": "1, largest of equilibrium over the mean stress",
+    **dict.fromkeys(("equal", "volumes"), "1, relative error of the deviator"),
+    **dict.fromkeys(("equal_strength", "volumes_strength"), "1, ratio of the deviators' norms"),
+}
 DIRECTIONS = {"tension": [0, 1, 0, 0, 0], "compression": [0, -1, 0, 0, 0], "shear": [0, 0, 1, 0, 0]}
 
 
@@ -120,7 +126,7 @@ def main(arguments: list[str] | None = None) -> dict[str, dict[str, float]]:
 
     result = judgement(o.points, o.grains, o.strain, o.duration, o.walks, o.steps, o.seed, say)
     if output:
-        output.write_text(json.dumps(result, indent=2) + "\n")
+        output.write_text(json.dumps({"units": UNITS, "paths": result}, indent=2) + "\n")
     if not o.quiet:
         print("\n".join(report(result)))
     return result

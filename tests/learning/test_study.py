@@ -44,6 +44,7 @@ def numbers(tree):
 
 def test_all_of_the_study_is_there(folder):
     result = json.loads((folder / "study.json").read_text())
+    assert result["units"].startswith("SI")
     assert all(np.isfinite(x) for x in numbers(result))
     assert [row["steps"] for row in result["resolution"]] == [8, 40]
     assert set(result["models"]) == {
