@@ -3,12 +3,14 @@
 Velocities are varied for the case's own shape, and shapes at the case's own velocity: the rod's aspect ratio length /
 diameter at constant length, the plate's thickness / projectile diameter. Elements keep their size. Each run has a
 folder of its own; runs that are complete are not run again, and those that were interrupted go on. Then one sheet a
-series shows the axial cuts at the end on common colour scales, and summary.csv lists all numbers, SI.
+series shows the axial cuts at the end on common colour scales, and summary.csv lists all numbers, in the units that
+summary_units.json names.
 
 All further options are the case's own: --law, --material, --symmetry, --end-time, --threads and so on.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,11 +29,23 @@ from fem.picture import save, sheet
 VELOCITIES = (100.0, 150.0, 200.0, 250.0, 300.0)  # m/s
 SHAPES = {"rod": (2.5, 5.0, 7.5, 10.0), "plate": (0.0625, 0.125, 0.25, 0.5)}
 FIELDS = ("von_mises", "deviatoric_strain")
-COLUMNS = ("velocity", "shape", "elements", "steps", "end_time", "final_length", "final_radius",
-           "back_face_deflection", "contact_radius", "centre_gap", "contact_impulse", "max_von_mises",
-           "max_deviatoric_strain", "max_equivalent_plastic_strain", "plastic_work", "kinetic_energy",
-           "internal_energy", "energy_error", "hourglass_energy_ratio", "outside_envelope_fraction",
-           "wall_time")  # fmt: skip
+UNITS = {  # of the columns of summary.csv, in their order
+    "velocity": "m/s",
+    "shape": "1, length / diameter of the rod, thickness / projectile diameter of the plate",
+    "elements": "1",
+    "steps": "1",
+    "end_time": "s",
+    **dict.fromkeys(("final_length", "final_radius", "back_face_deflection", "contact_radius", "centre_gap"), "m"),
+    "contact_impulse": "N s, of the whole body",
+    "max_von_mises": "Pa",
+    "max_deviatoric_strain": "1",
+    "max_equivalent_plastic_strain": "1",
+    **dict.fromkeys(("plastic_work", "kinetic_energy", "internal_energy"), "J, of the whole body"),
+    "energy_error": "1, energy out of balance over initial and external energy",
+    "hourglass_energy_ratio": "1, hourglass over internal energy",
+    "outside_envelope_fraction": "1, of the elements",
+    "wall_time": "s, of the time loop",
+}
 
 
 @dataclass(frozen=True)
@@ -141,10 +155,15 @@ def run_all(case: str, variants: Sequence[Variant], given: Sequence[str], folder
 
 
 def write_summary(path: Path, summaries: Mapping[Variant, Mapping[str, Any]]) -> None:
-    """All numbers as CSV, a row a variant, whole or not at all; columns that no summary has are left out."""
+    """All numbers as CSV, a row a variant, whole or not at all, and their units beside it.
+
+    Columns that no summary has are left out.
+    """
     rows = [{"velocity": v.velocity, "shape": v.shape, **summary} for v, summary in summaries.items()]
-    columns = [name for name in COLUMNS if any(name in row for row in rows)]
+    columns = [name for name in UNITS if any(name in row for row in rows)]
     lines = [columns, *([repr(row[name]) if name in row else "" for name in columns] for row in rows)]
+    units = json.dumps({name: UNITS[name] for name in columns}, indent=2)
+    replace_file(path.with_name("summary_units.json"), [units.encode(), b"\n"])
     replace_file(path, (",".join(line).encode() + b"\n" for line in lines))
 
 

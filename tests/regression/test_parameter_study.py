@@ -126,6 +126,7 @@ def radial_profile(folder) -> Namespace:
     return Namespace(time=last.time, r=last.centres[row, 0], size=size, stress=last.von_mises[row])
 
 
+TABLE = ["summary.csv", "summary_units.json"]
 PLATES = [*(f"velocity_{velocity}_shape_0.25" for velocity in VELOCITIES), "velocity_200_shape_0.125",
           "velocity_200_shape_0.5"]  # fmt: skip
 
@@ -177,7 +178,10 @@ def test_a_study_leaves_a_table_and_sheets(plates):
     ]  # fmt: skip
     first = summary(plates, PLATES[0])
     assert all(float(rows[0][key]) == first[key] for key in rows[0] if key not in ("velocity", "shape"))
-    assert {path.name for path in plates.iterdir()} == {*PLATES, "summary.csv", "velocity.png", "shape.png"}
+    assert {path.name for path in plates.iterdir()} == {*PLATES, *TABLE, "velocity.png", "shape.png"}
+    units = json.loads((plates / "summary_units.json").read_text())
+    assert list(units) == list(rows[0])
+    assert [units[key] for key in ("velocity", "back_face_deflection", "max_von_mises")] == ["m/s", "m", "Pa"]
 
 
 def test_a_study_goes_on_where_it_was_left(rods, capsys):
