@@ -162,10 +162,11 @@ def first(data: DataSet, count: int) -> DataSet:
     """The first `count` paths of a set, with the manifest of a set of so many, which took their part of the time."""
     named = {name: getattr(data, name) for name in (*TENSORS, *INTEGERS)}
     kept = {name: None if values is None else values[:count] for name, values in named.items()}
-    paths = len(kept["index"])
+    paths = min(count, len(data))
     seconds = data.manifest["throughput"]["processor_seconds"] * paths / len(data)
     manifest = data.manifest | {"paths": paths, "throughput": {"processor_seconds": seconds}}
-    return DataSet(manifest=manifest, scalars={name: x[:count] for name, x in data.scalars.items()}, **kept)
+    scalars = {name: values[:count] for name, values in data.scalars.items()}
+    return DataSet(manifest=manifest, scalars=scalars, **kept)  # type: ignore[arg-type]
 
 
 def load(folder: str | Path, partial: bool = False) -> DataSet:
