@@ -58,10 +58,14 @@ def has_learned(header: Mapping[str, Any], paths: Mapping[str, Any]) -> bool:
 
 
 def share_paths(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether sets share paths: by one sampler and seed, or drawn from the same histories, whatever the seed."""
-    drawn_alike = one["seed"] == other["seed"] and sampler_of(one["sampler"]) == sampler_of(other["sampler"])
-    histories = histories_of(one)
-    return drawn_alike or (histories is not None and histories == histories_of(other))
+    """Whether sets share paths: drawn by samplers of one name from one seed, or recorded in the same histories.
+
+    A sampler's options leave its random numbers as they are: with another grid, say, half of the paths are the same.
+    """
+    if one["sampler"]["name"] != other["sampler"]["name"]:
+        return False
+    histories = histories_of(one), histories_of(other)
+    return one["seed"] == other["seed"] if None in histories else histories[0] == histories[1]
 
 
 def histories_of(manifest: Mapping[str, Any]) -> str | None:

@@ -12,9 +12,9 @@ from constitutive.law import LawError
 from constitutive.material import load_material
 from learning import checks, evaluate, generate
 from learning.evaluation_report import markdown
-from learning.fresh_paths import answer, drawn_set, kinds_of, stored_set
-from learning.judgement import all_known, learned_from
-from learning.strain_paths import ImpactSampler, PaperSampler
+from learning.fresh_paths import answer, described, drawn_set, kinds_of, stored_set
+from learning.judgement import all_known, learned_from, share_paths
+from learning.strain_paths import ImpactSampler, PaperSampler, path
 
 SMALL = ("--paths", "24", "--steps", "20", "--workers", "1", "--quiet")
 STEEL = "neo_hookean:elastic_steel"
@@ -157,6 +157,18 @@ def test_answers_of_a_unit_cell_are_called_so(tmp_path):
     run(tmp_path / "a", STEEL, "--data", str(data), "--no-checks")
     page = (tmp_path / "a" / "evaluation.md").read_text()
     assert "Answered by `fft2d`, plane crystal (Liu et al. 2022), 16 grains" in page
+
+
+def test_options_of_a_sampler_do_not_make_its_paths_fresh():
+    """Of two grids, half of the paths are the same, bit for bit."""
+    samplers = [ImpactSampler(grid=grid) for grid in ("mixed", "random")]
+    drawn = [[path(sampler, 7, index, 10) for index in range(20)] for sampler in samplers]
+    same = [np.array_equal(one.U(one.times), other.U(other.times)) for one, other in zip(*drawn, strict=True)]
+    assert 5 < sum(same) < 15
+    mixed, random = ({"sampler": described(sampler), "seed": 7} for sampler in samplers)
+    assert share_paths(mixed, random)
+    assert not share_paths(mixed, random | {"seed": 8})
+    assert not share_paths(mixed, {"sampler": described(PaperSampler()), "seed": 7})
 
 
 @pytest.mark.parametrize(
