@@ -183,6 +183,7 @@ class RecurrentTraining(Training):
         learned = [p for p in self.network.parameters() if p.requires_grad]
         self.optimiser = Soap(learned, options.learning_rate)
         self.paths, self.test, self.source = paths, test, source
+        self.begun_with = cost_before(options.begin_with) if options.begin_with else None
 
     def build(self, options: argparse.Namespace, paths: Paths) -> InternalVariableNetwork:
         """The network before training."""
@@ -239,8 +240,7 @@ class RecurrentTraining(Training):
         }
 
     def cost(self) -> dict[str, Any]:
-        before = self.options.begin_with
-        return super().cost() | ({"begun_with": cost_before(before)} if before else {})
+        return super().cost() | ({"begun_with": self.begun_with} if self.begun_with else {})
 
     def arrays(self) -> dict[str, np.ndarray]:
         return self.network.weights()

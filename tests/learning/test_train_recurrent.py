@@ -315,6 +315,16 @@ def test_what_a_training_begins_with_is_kept(data, artefact, capsys):
     assert artefact.read_bytes() == before
 
 
+def test_an_artefact_that_does_not_tell_its_cost_is_refused_at_once(data, artefact, tmp_path, capsys):
+    header, arrays = load_artefact(artefact, "recurrent").header, read_artefact(artefact).arrays
+    bare = {key: value for key, value in header.items() if key != "training"}
+    old = save_artefact(tmp_path / "old.npz", "recurrent", bare, arrays)
+    with pytest.raises(SystemExit):
+        run(data, tmp_path / "law.npz", "--iterations", "1", "--begin-with", str(old))
+    assert "lacks training" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["old.npz"]
+
+
 def test_what_is_not_known_of_a_beginning_is_not_known_later(data, artefact, tmp_path):
     """An older artefact that does not tell what its own beginning had learned from."""
     header, arrays = load_artefact(artefact, "recurrent").header, read_artefact(artefact).arrays
