@@ -30,6 +30,7 @@ import numpy as np
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+TOLD = ("sampler", "seed", "paths", "steps", "shard_size", "law", "material", "texture_per_path")  # by every manifest
 TEMPORARY = ".writing"
 TENSORS = {"time": np.float64, "U": np.float64, "stress": np.float32, "Z": np.float64}
 INTEGERS = ("index", "attempt", "texture_seed")
@@ -101,7 +102,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a data set. Raises DataSetError where there is none, or of another format."""
+    """The manifest of a data set. Raises DataSetError where there is none, a part of one, or of another format."""
     path = Path(folder) / MANIFEST
     try:
         manifest = json.loads(path.read_text("utf-8"))
@@ -112,6 +113,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise DataSetError(f"{path} cannot be read as a manifest: {error!r}") from None
     if found != FORMAT:
         raise DataSetError(f"{path} has format {found}; this version reads {FORMAT}: generate the set anew")
+    missing = [key for key in TOLD if key not in manifest]
+    if missing:
+        raise DataSetError(f"{path} does not tell {', '.join(missing)}: generate the set anew")
     return manifest
 
 

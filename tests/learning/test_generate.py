@@ -298,6 +298,9 @@ def test_damage_is_named(small, tmp_path):
     (data / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
     with pytest.raises(DataSetError, match="has format 99"):
         load(data)
+    (data / "manifest.json").write_text(json.dumps({key: manifest[key] for key in manifest if key != "seed"}))
+    with pytest.raises(DataSetError, match="does not tell seed"):
+        load(data)
     (data / "manifest.json").write_text("[]")
     with pytest.raises(DataSetError, match="cannot be read as a manifest"):
         load(data)
