@@ -27,6 +27,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from cases.off_line_cost import off_line_cost
@@ -112,19 +113,18 @@ def judged_laws(words: list[str]) -> list[Judged]:
     return laws
 
 
-def chosen_reference(word: str | None, laws: list[Judged], folder: Path) -> Material:
-    """The fine scale: --reference, else that of the first artefact, else taylor; kept as a file in the folder."""
+def chosen_reference(word: str | None, laws: list[Judged]) -> Material:
+    """The fine scale: --reference, else that of the first artefact, else taylor."""
     learned = next((law for law in laws if law.header), None)
-    file = folder / FINE_SCALE
-    if word is None and learned is not None:
-        text = learned.header.get("material")
-        if not isinstance(text, str):
-            raise OptionError(f"{learned.material.values['artefact']} names no fine-scale material: give --reference")
+    if word is not None or learned is None:
+        return named_material(word or "taylor")
+    text = learned.header.get("material")
+    if not isinstance(text, str):
+        raise OptionError(f"{learned.material.values['artefact']} names no fine-scale material: give --reference")
+    with TemporaryDirectory() as place:
+        file = Path(place) / FINE_SCALE
         file.write_text(text, encoding="utf-8")
         return load_material(file)
-    material = named_material(word or "taylor")
-    file.write_text(material.to_toml(), encoding="utf-8")
-    return material
 
 
 def samplers_of(names: list[str], laws: list[Judged]) -> list[Sampler]:
@@ -240,7 +240,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     options.arguments = given
     laws = judged_laws(options.laws)
     folder = open_folder(Path(options.output), options.overwrite)
-    reference = chosen_reference(options.reference, laws, folder)
+    reference = chosen_reference(options.reference, laws)
     sets = path_sets(options, laws, reference)
     for law in laws:
         begin = time.perf_counter()
@@ -262,6 +262,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             law.checks = run_checks(every)
             say(options, f"checks, {law.label}", begin)
     result = result_of(options, laws, sets, reference, fine, duration)
+    (folder / FINE_SCALE).write_text(reference.to_toml(), encoding="utf-8")
     (folder / RESULT).write_text(json.dumps(result, indent=1) + "\n")
     text = evaluation_report.markdown(result)
     (folder / REPORT).write_text(text)

@@ -68,6 +68,11 @@ def test_files_and_their_protection(tmp_path, capsys, few_steps):
     with pytest.raises(SystemExit):
         run(folder, STIFFER, "--reference", STEEL)
     assert "--overwrite" in capsys.readouterr().err
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(SystemExit):
+        run(folder, STIFFER, "--reference", STIFFER, "--data", "nowhere", "--overwrite")
+    assert "nowhere" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
     run(folder, STIFFER, "--reference", STEEL, "--samplers", "impact", "--no-checks", "--overwrite")
     assert not (folder / "checks.png").exists()
     (folder / "thesis.txt").write_text("precious")
