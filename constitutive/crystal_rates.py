@@ -74,8 +74,8 @@ def make_scratch(n_slip: int, n_twin: int):
 def _decay(x):
     """exp(-x) for x >= 0, to 5e-12: Taylor's series of exp(-x/32) squared five times; no library call, so SIMD."""
     z = min(x, 32.0) * (-1.0 / 32.0)
-    y = 1.0 + z / 5.0 * (1.0 + z / 6.0 * (1.0 + z / 7.0))
-    y = 1.0 + z * (1.0 + z / 2.0 * (1.0 + z / 3.0 * (1.0 + z / 4.0 * y)))
+    y = 1.0 / 24.0 + z * (1.0 / 120.0 + z * (1.0 / 720.0 + z * (1.0 / 5040.0)))
+    y = 1.0 + z * (1.0 + z * (1.0 / 2.0 + z * (1.0 / 6.0 + z * y)))
     y = y * y
     y = y * y
     y = y * y
