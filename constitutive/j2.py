@@ -25,6 +25,7 @@ from constitutive.radial_return import (
     returned,
     von_mises_kirchhoff,
 )
+from constitutive.tensor import LARGEST_J, SMALLEST_J
 
 ELASTIC_METRIC = State("elastic_metric", "1", 6, (1.0, 1.0, 1.0, 0.0, 0.0, 0.0))
 PLASTIC_STRAIN = State("equivalent_plastic_strain", "1")
@@ -34,7 +35,7 @@ PLASTIC_STRAIN = State("equivalent_plastic_strain", "1")
 def update(params, F_old, F_new, dt, stress, state):
     G, K, sigma_y, H = params[0], params[1], params[2], params[3]
     p = state[6]
-    b, J = elastic_trial(F_old, F_new, (state[0], state[1], state[2], state[3], state[4], state[5]))
+    b, J, j = elastic_trial(F_old, F_new, (state[0], state[1], state[2], state[3], state[4], state[5]))
     m, square, det = deviator_invariants(b)
     q = von_mises_kirchhoff(G, square)
     per_q = 1.0 / max(q, TINY)
@@ -44,7 +45,8 @@ def update(params, F_old, F_new, dt, stress, state):
     dp = max(q - strength, 0.0) / (modulus + H)
     b = returned(b, m, square, det, 1.0 - modulus * dp * per_q)
     stress = cauchy_stress(G, K, J, b)
-    return stress, (b[0], b[1], b[2], b[3], b[4], b[5], p + dp), OK if J > 0.0 and q < np.inf else INVERTED
+    status = OK if J > 0.0 and SMALLEST_J < j < LARGEST_J and q < np.inf else INVERTED
+    return stress, (b[0], b[1], b[2], b[3], b[4], b[5], p + dp), status
 
 
 def build(values) -> Law:

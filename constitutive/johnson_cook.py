@@ -43,7 +43,7 @@ from constitutive.radial_return import (
     returned,
     von_mises_kirchhoff,
 )
-from constitutive.tensor import determinant
+from constitutive.tensor import LARGEST_J, SMALLEST_J, determinant
 
 # Rows of the state; rows 0 to 5 are the elastic metric, and hold its trial value between the first loop and the last.
 STRAIN, TEMPERATURE, WORK = 6, 7, 8
@@ -111,7 +111,7 @@ def try_elastic(params, F_old, F_new, dt, stress, state, status):
     yielding = 0
     for p in range(BLOCK):
         b_old = load_symmetric(state, p)
-        b, J = elastic_trial(load_tensor(F_old, p), load_tensor(F_new, p), b_old)
+        b, J, j = elastic_trial(load_tensor(F_old, p), load_tensor(F_new, p), b_old)
         _, square_old, _ = deviator_invariants(b_old)
         m, square, det = deviator_invariants(b)
         q = von_mises_kirchhoff(G, square)
@@ -129,7 +129,7 @@ def try_elastic(params, F_old, F_new, dt, stress, state, status):
         stress[LOWER * BLOCK + p] = SMALLEST if yields else 0.0
         stress[UPPER * BLOCK + p] = upper if yields else 0.0
         stress[RESIDUAL * BLOCK + p] = np.inf
-        status[p] = OK if J > 0.0 and q < np.inf else INVERTED
+        status[p] = OK if J > 0.0 and SMALLEST_J < j < LARGEST_J and q < np.inf else INVERTED
         yielding += 1 if yields else 0
     return yielding
 

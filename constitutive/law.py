@@ -47,7 +47,7 @@ UPDATE_BLOCK = types.FunctionType(_BLOCK_SIGNATURE)
 
 OK, INVERTED, NOT_CONVERGED = 0, 1, 2
 REASONS = {
-    INVERTED: "the deformation gradient is not finite, or its determinant is not positive or beyond 0.1 to 10",
+    INVERTED: "the deformation gradient is not finite, or its determinant or that of the step is not within 0.1 to 10",
     NOT_CONVERGED: "the stress update did not converge",
 }
 

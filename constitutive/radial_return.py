@@ -27,15 +27,20 @@ TINY = 1e-150  # keeps ratios of vanishing deviators finite
 
 @inline
 def elastic_trial(F_old, F_new, b):
-    """Trial b_tr (6-tuple) and J = det F_new. b_tr is NaN or meaningless where a determinant is not positive."""
+    """Trial b_tr (6-tuple), J = det F_new, and j = J / det F_old.
+
+    b_tr is NaN or meaningless where a determinant is not positive, or j is beyond the range of `isochoric_factor`.
+    """
     J = determinant(F_new)
     per_J_old = 1.0 / determinant(F_old)
     f = matmul(F_new, adjugate(F_old))  # det F_old times f
-    factor = isochoric_factor(J * per_J_old) * per_J_old * per_J_old
+    j = J * per_J_old
+    factor = isochoric_factor(j) * per_J_old * per_J_old
     t = push_forward(f, b)
     return (
         (factor * t[0], factor * t[1], factor * t[2], factor * t[3], factor * t[4], factor * t[5]),
         J,
+        j,
     )
 
 
