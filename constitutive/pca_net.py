@@ -56,7 +56,7 @@ from constitutive.law import (
 from constitutive.network import SELU_ALPHA, SELU_SCALE, dense, selu
 from constitutive.tensor import adjugate, determinant, norm_squared, push_forward
 
-LATE, APART = 3, 4  # reasons of failure
+LATE, APART, INSTANT = 3, 4, 5  # reasons of failure
 HEADER = 9  # T, intervals, width, layers, linear, reciprocals of the bounds of strain, volume change and rate, K
 TIME, STRETCH, RATE, MOVED, OUTSIDE, Z = 0, 1, 7, 13, 14, 15  # where they begin in the state
 POLAR_STEPS = 10
@@ -103,6 +103,8 @@ def _start(T, dt, F_new, state, status):
         at_rest = at_rest and F[5] == 0.0 and F[6] == 0.0 and F[7] == 0.0
         moved = moved or not at_rest
         any_moved = any_moved or moved
+        if moved and not dt > 0.0:
+            code = INSTANT
         state[MOVED * BLOCK + p] = 1.0 if moved else 0.0
         state[TIME * BLOCK + p] = after
         status[p] = code if 0.0 < J < np.inf else INVERTED
@@ -315,6 +317,7 @@ def build(values: Mapping[str, Any]) -> Law:
         reasons={
             LATE: f"the time is beyond the {T:g} s that this network was trained for: end the run before, or train "
             "one for longer",
+            INSTANT: "a step of no duration has no rate of strain, which this law needs",
             APART: "the points of a block have different times, which this law cannot do: drive them together",
         },
         fields=fields,

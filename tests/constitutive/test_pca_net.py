@@ -8,7 +8,7 @@ from constitutive.artefact import save_artefact
 from constitutive.drive import drive
 from constitutive.law import BLOCK, INVERTED, LawError
 from constitutive.network import SELU_ALPHA, SELU_SCALE, selu
-from constitutive.pca_net import APART, LATE, LAW, OUTSIDE, TIME, Z
+from constitutive.pca_net import APART, INSTANT, LATE, LAW, OUTSIDE, TIME, Z
 from constitutive.tensor import full, random_rotations, symmetric
 from learning.reduction import Basis
 
@@ -205,6 +205,15 @@ def test_points_that_do_not_share_their_time_are_refused(law):
     state[1, TIME] = 0.0
     assert list(law.update(new, 1.01 * new, 1e-8, stress, state)) == [0, APART]
     assert "different times" in law.reason(APART) and "beyond" in law.reason(LATE)
+
+
+def test_a_step_of_no_duration_is_refused(law):
+    """Its rate of strain is no number; a point that has never moved does not ask for one."""
+    F = np.array([1.01 * np.eye(3), np.eye(3)])
+    stress, state = np.zeros((2, 6)), law.initial_state(2)
+    assert list(law.update(np.tile(np.eye(3), (2, 1, 1)), F, 1e-8, stress, state)) == [0, 0]
+    assert list(law.update(F, F, 0.0, stress, state)) == [INSTANT, 0]
+    assert "no duration" in law.reason(INSTANT)
 
 
 def test_an_impossible_deformation_fails_for_its_point_alone(law):
