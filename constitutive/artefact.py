@@ -16,9 +16,7 @@ The ZIP container's checksums reveal damage. Errors are LawErrors of one line.
 import io
 import json
 import os
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from constitutive.law import LawError
+from constitutive.validation import is_finite, shown
 
 TRAINED = Path(__file__).parent / "trained"  # the artefacts that ship
 FORMAT = "multiscale-impact trained law"
@@ -56,6 +55,27 @@ class Artefact:
             if not isinstance(value, Mapping) or key not in value:
                 raise LawError(f"{self.path}: the artefact's header lacks {'.'.join(keys)}")
             value = value[key]
+        return value
+
+    def number(self, *keys: str) -> float:
+        """A number above zero of the header. Raises LawError where it is missing or otherwise."""
+        value = self.entry(*keys)
+        if not is_finite(value) or not value > 0.0:
+            raise LawError(f"{self.path}: {'.'.join(keys)} of the header must be a number above 0, not {shown(value)}")
+        return float(value)
+
+    def size(self, name: str, most: int = 1_000_000) -> int:
+        """A whole number from 1 to `most` of the header's sizes. Raises LawError where it is missing or otherwise."""
+        value = self.entry("sizes", name)
+        if not isinstance(value, int) or not 1 <= value <= most:
+            raise LawError(f"{self.path}: sizes.{name} must be a whole number from 1 to {most}, not {shown(value)}")
+        return value
+
+    def choice(self, name: str, choices: Sequence[str]) -> str:
+        """A word of the header, one of `choices`. Raises LawError where it is missing or otherwise."""
+        value = self.entry(name)
+        if value not in choices:
+            raise LawError(f"{self.path}: {name} must be one of {', '.join(choices)}, not {shown(value)}")
         return value
 
 
@@ -95,16 +115,7 @@ def read_artefact(path: str | Path) -> Artefact:
         raise LawError(f"{path}: no such artefact; python -m learning.train makes one") from None
     except OSError as error:
         raise LawError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (
-        ValueError,
-        KeyError,
-        AttributeError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-        TypeError,
-    ):
+    except Exception:  # a damaged or foreign file may make the readers of ZIP, NumPy and JSON raise anything
         raise LawError(f"{path}: damaged, or not a trained law's artefact") from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise LawError(f"{path}: not a trained law's artefact")

@@ -256,10 +256,8 @@ def _sums_to_the_end(parts: np.ndarray) -> np.ndarray:
 
 def pack_network(artefact: Artefact, real: type) -> np.ndarray:
     """All numbers behind the header: phi folded with the first layer and its integrals, its biases, and the layers."""
-    names = ("width", "layers", "modes_in", "modes_out", "intervals")
-    width, layers, modes_in, modes_out, intervals = sizes = [int(artefact.entry("sizes", name)) for name in names]
-    if min(sizes) < 1 or width > MOST:
-        raise LawError(f"{artefact.path}: sizes must be at least 1, and width {width} at most {MOST}")
+    width = artefact.size("width", MOST)
+    layers, modes_in, modes_out, intervals = map(artefact.size, ("layers", "modes_in", "modes_out", "intervals"))
     phi = artefact.array("input_modes", 6, modes_in, intervals + 1).astype(float)
     chi = artefact.array("output_modes", 6, modes_out, intervals + 1).astype(float)
     first = artefact.array("layer_0_weight", width, 6 * modes_in).astype(float).reshape(width, 6, modes_in)
@@ -285,15 +283,11 @@ def build(values: Mapping[str, Any]) -> Law:
     if values["precision"] not in PRECISIONS:
         raise LawError(f"precision '{values['precision']}' must be one of {', '.join(PRECISIONS)}")
     artefact = load_artefact(values["artefact"], "pca_net")
-    density, p_wave, shear = (
-        float(artefact.entry("elastic", key)) for key in ("density", "p_wave_modulus", "shear_modulus")
-    )
-    T, completion = float(artefact.entry("duration")), artefact.entry("completion")
-    if completion not in COMPLETIONS:
-        raise LawError(f"{artefact.path}: completion '{completion}' must be one of {', '.join(COMPLETIONS)}")
-    bounds = [float(artefact.entry("envelope", key)) for key in ("strain", "volume_change", "rate")]
-    width, layers, intervals = (int(artefact.entry("sizes", key)) for key in ("width", "layers", "intervals"))
-    bulk = float(artefact.entry("elastic", "bulk_modulus")) if artefact.entry("pressure") == "exact" else 0.0
+    density, p_wave, shear = (artefact.number("elastic", key) for key in ("density", "p_wave_modulus", "shear_modulus"))
+    T, completion = artefact.number("duration"), artefact.choice("completion", COMPLETIONS)
+    bounds = [artefact.number("envelope", key) for key in ("strain", "volume_change", "rate")]
+    width, layers, intervals = map(artefact.size, ("width", "layers", "intervals"))
+    bulk = artefact.number("elastic", "bulk_modulus") if artefact.choice("pressure", PRESSURES) == "exact" else 0.0
     header = [T, intervals, width, layers - 1, completion == "linear", *(1.0 / bound for bound in bounds), bulk]
 
     def fields(F, state):

@@ -66,7 +66,6 @@ from constitutive.law import (
     OK,
     Law,
     LawDefinition,
-    LawError,
     Parameter,
     State,
     compile_block,
@@ -382,10 +381,7 @@ SIZES = ("tensors", "scalars", "channels", "width")
 
 def pack_network(artefact: Artefact) -> np.ndarray:
     """Rows of alpha, beta, c of each memory and, behind them, all layers as float32 in the memory of float64s."""
-    sizes = [int(artefact.entry("sizes", key)) for key in SIZES]
-    if not all(0 < size <= MOST for size in sizes):
-        raise LawError(f"{artefact.path}: sizes {dict(zip(SIZES, sizes, strict=True))} must be from 1 to {MOST}")
-    K, S, channels, width = sizes
+    K, S, channels, width = (artefact.size(name, MOST) for name in SIZES)
     inputs, outputs = 2 * channels + S + 1, 1 + 2 * channels + 2 * S + K
     layers = [artefact.array("mix_bias", channels, 5), artefact.array("mix_weight", channels, 2 + K)]
     for name, rows, columns in (("first", width, inputs), ("second", width, width), ("last", outputs, width)):
@@ -400,9 +396,9 @@ def pack_network(artefact: Artefact) -> np.ndarray:
 
 def build(values: Mapping[str, Any]) -> Law:
     artefact = load_artefact(values["artefact"], "recurrent")
-    G, lambda_e, density = (float(artefact.entry("elastic", k)) for k in ("shear_modulus", "lambda_e", "density"))
-    bounds = [float(artefact.entry("envelope", k)) for k in ("elastic_strain", "shape", "plastic_strain")]
-    sizes = [int(artefact.entry("sizes", key)) for key in SIZES]
+    G, lambda_e, density = (artefact.number("elastic", key) for key in ("shear_modulus", "lambda_e", "density"))
+    bounds = [artefact.number("envelope", key) for key in ("elastic_strain", "shape", "plastic_strain")]
+    sizes = [artefact.size(name, MOST) for name in SIZES]
     longest = math.sqrt(6.0) * values["longest_step"]
     header = [G, lambda_e, *sizes, *(1.0 / b for b in bounds), longest]
 

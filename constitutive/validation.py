@@ -75,7 +75,7 @@ def _checked(parameter: Parameter, value: Any, where: str, folder: Path) -> Any:
     if isinstance(kind, tuple):
         return _tables(parameter, value, where, folder)
     if kind is list:
-        if not isinstance(value, list) or not value or not all(_is_finite(item) for item in value):
+        if not isinstance(value, list) or not value or not all(is_finite(item) for item in value):
             raise LawError(
                 f"{where}: {parameter.name} = {shown(value)} must be a list of numbers ({describe(parameter)})"
             )
@@ -84,7 +84,7 @@ def _checked(parameter: Parameter, value: Any, where: str, folder: Path) -> Any:
         if not isinstance(value, str):
             raise LawError(f"{where}: {parameter.name} = {shown(value)} must be {WORDS[kind]} ({describe(parameter)})")
         return str((folder / value).absolute()) if kind is Path and value else value
-    if not _is_finite(value) or (kind is int and not isinstance(value, int)):
+    if not is_finite(value) or (kind is int and not isinstance(value, int)):
         raise LawError(f"{where}: {parameter.name} = {shown(value)} must be {WORDS[kind]} ({describe(parameter)})")
     number = kind(value)
     if not in_range(parameter, number):
@@ -106,7 +106,8 @@ def _tables(parameter: Parameter, value: Any, where: str, folder: Path) -> list[
     ]
 
 
-def _is_finite(value: Any) -> bool:
+def is_finite(value: Any) -> bool:
+    """Whether a value of a file is a number that can be computed with."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return abs(value) <= 1e300  # also false for NaN

@@ -61,6 +61,16 @@ def test_foreign_files_are_refused(tmp_path):
     refused(tmp_path, "cannot be read|damaged")
 
 
+def test_whatever_a_damaged_file_makes_its_readers_raise(path, tmp_path):
+    """RuntimeError for the bit of the ZIP directory that says encrypted, RecursionError for JSON without end."""
+    whole = bytearray(path.read_bytes())
+    whole[whole.rfind(b"PK\x01\x02") + 8] ^= 1
+    path.write_bytes(bytes(whole))
+    refused(path, "damaged, or not a trained law")
+    np.savez(tmp_path / "deep.npz", header=np.frombuffer(b"[" * 100_000, np.uint8))
+    refused(tmp_path / "deep.npz", "damaged, or not a trained law")
+
+
 def test_pickles_are_not_opened(tmp_path):
     header = np.frombuffer(f'{{"format": "{FORMAT}", "version": 1, "kind": "recurrent"}}'.encode(), np.uint8)
     np.savez(tmp_path / "a.npz", allow_pickle=True, header=header, weight=np.array([{}], dtype=object))
@@ -82,3 +92,11 @@ def test_what_is_missing_is_named(path):
         artefact.array("bias", 3)
     with pytest.raises(LawError, match=r"header lacks sizes\.hidden"):
         artefact.entry("sizes", "hidden")
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), 10**400, "1", None, True, []])
+def test_numbers_of_the_header_are_numbers_above_zero(tmp_path, value):
+    """Whoever edits a header: what the law is built of is refused by its name, not computed with."""
+    path = save_artefact(tmp_path / "a.npz", "recurrent", {"elastic": {"density": value}}, ARRAYS)
+    with pytest.raises(LawError, match=r"elastic\.density of the header must be a number above 0, not "):
+        load_artefact(path, "recurrent").number("elastic", "density")

@@ -247,9 +247,13 @@ def test_selu(real):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sizes": {"width": 0}}, "at least 1"),
-        ({"completion": "none"}, "completion 'none' must be one of"),
+        ({"sizes": {"width": 0}}, r"sizes\.width must be a whole number from 1 to 1000000, not 0"),
+        ({"sizes": {"layers": "three"}}, r"sizes\.layers must be a whole number from 1 to 1000000, not 'three'"),
+        ({"completion": "none"}, "completion must be one of linear, constant, not 'none'"),
+        ({"pressure": "none"}, "pressure must be one of exact, learned, not 'none'"),
         ({"duration": None}, "lacks duration"),
+        ({"duration": 0.0}, r"duration of the header must be a number above 0, not 0\.0"),
+        ({"envelope": {"strain": 0.0}}, r"envelope\.strain of the header must be a number above 0, not 0\.0"),
     ],
 )
 def test_an_artefact_that_does_not_fit_is_refused(tmp_path, change, message):
