@@ -15,7 +15,7 @@ _ORIENTATION = Parameter("orientation", "deg", "Bunge angles phi1, Phi, phi2", k
 def build(values: Mapping[str, Any]) -> Law:
     angles = np.asarray(values.get("orientation") or (0.0, 0.0, 0.0), float)
     if angles.shape != (3,):
-        raise LawError(f"orientation has three angles, phi1, Phi, phi2 in degrees, not {list(np.ravel(angles))}")
+        raise LawError(f"orientation has three angles, phi1, Phi, phi2 in degrees, not {angles.ravel().tolist()}")
     return build_polycrystal("crystal", values, rotations_from_bunge(angles), np.ones(1))
 
 

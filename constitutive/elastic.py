@@ -1,6 +1,7 @@
 """Elastic constants: two ways to give them, one to use them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from constitutive.law import LawError, Parameter
@@ -8,9 +9,11 @@ from constitutive.law import LawError, Parameter
 DENSITY = Parameter("density", "kg/m3", "reference density", 100.0, 30e3)
 SOFTEST, STIFFEST = 1e5, 2e12  # Pa: between a gel and diamond; outside, the unit is wrong
 
+SHEAR_MODULUS = Parameter("shear_modulus", "Pa", "G", SOFTEST, STIFFEST)
+
 PARAMETERS = (
     DENSITY,
-    Parameter("shear_modulus", "Pa", "G", SOFTEST, STIFFEST, required=False),
+    replace(SHEAR_MODULUS, required=False),
     Parameter("bulk_modulus", "Pa", "K", SOFTEST, STIFFEST, required=False),
     Parameter("youngs_modulus", "Pa", "E", SOFTEST, STIFFEST, required=False),
     Parameter("poissons_ratio", "1", "nu", -1.0, 0.4999, exclusive=True, required=False),

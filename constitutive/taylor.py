@@ -29,6 +29,7 @@ from constitutive.crystal import LATTICES, Lattice
 from constitutive.crystal_rates import EQUIVALENT, LANES, SLIP_ROW, TWIN_ROW, WORK, Crystal
 from constitutive.crystal_state import crystal_energies, crystal_fields
 from constitutive.crystal_step import DONE, STUCK, make_work, step
+from constitutive.elastic import DENSITY, SHEAR_MODULUS, SOFTEST, STIFFEST
 from constitutive.jit import inline, njit
 from constitutive.law import (
     BLOCK,
@@ -55,6 +56,7 @@ from constitutive.tensor import (
 
 HEADER = 6  # G, lambda_e, tolerance, slip systems, twin systems, grains
 TOLERANCE = 0.003  # error of a substep over elastic strain; the stress of magnesium is then good to 0.1 % (tests)
+MOST_GRAINS = 1_000_000  # of a point: 200 MB of state
 REASONS = {STUCK: "the rates of slip and twinning could not be integrated within the limit of substeps"}
 
 _SLIP = (
@@ -65,7 +67,7 @@ _SLIP = (
     Parameter("sigma_inf", "Pa", "its saturation", 0.0, exclusive=True),
     Parameter("h_ij", "Pa", "hardening by slip on the other systems", 0.0, default=0.0),
     Parameter("tau_0", "Pa", "drag stress", 0.0, exclusive=True),
-    Parameter("m", "1", "rate sensitivity: rate = gamma_dot_0 (overstress / tau_0)^(1/m)", 0.0, 1.0, exclusive=True),
+    Parameter("m", "1", "rate sensitivity: rate = gamma_dot_0 (overstress / tau_0)^(1/m)", 0.001, 1.0),
     Parameter("gamma_dot_0", "1/s", "reference rate", 0.0, exclusive=True),
 )
 _TWIN = (
@@ -77,18 +79,18 @@ _TWIN = (
     *_SLIP[6:],
 )
 CRYSTAL_PARAMETERS = (
-    Parameter("density", "kg/m3", "reference density", 0.0, exclusive=True),
-    Parameter("shear_modulus", "Pa", "G", 0.0, exclusive=True),
-    Parameter("lambda_e", "Pa", "energy lambda_e (J - 1)^2: bulk modulus 2 lambda_e", 0.0, exclusive=True),
+    DENSITY,
+    SHEAR_MODULUS,
+    Parameter("lambda_e", "Pa", "energy lambda_e (J - 1)^2: bulk modulus 2 lambda_e", SOFTEST, STIFFEST),
     Parameter("lattice", "", " or ".join(LATTICES), kind=str),
-    Parameter("c_over_a", "1", "axial ratio of an hcp lattice", 0.0, exclusive=True, required=False),
+    Parameter("c_over_a", "1", "axial ratio of an hcp lattice", 0.1, 10.0, required=False),
     Parameter("slip", "", "families of slip systems", kind=_SLIP),
     Parameter("twin", "", "families of twin systems", kind=_TWIN, required=False),
     Parameter("tolerance", "1", "local error of a substep, relative to elastic strain", 1e-9, 1.0, default=TOLERANCE),
 )
 PARAMETERS = (
     *CRYSTAL_PARAMETERS,
-    Parameter("grains", "1", "number of random orientations", 1, kind=int, default=128),
+    Parameter("grains", "1", "number of random orientations", 1, MOST_GRAINS, kind=int, default=128),
     Parameter("texture_seed", "1", "seed of the random orientations", 0, kind=int, default=2022),
     Parameter("texture_file", "", ".tex or .ori file, instead of random orientations", kind=Path, required=False),
 )
@@ -270,7 +272,7 @@ def crystal_tables(values: Mapping[str, Any]) -> tuple[Crystal, list[str]]:
     slip, families = slip_table(values, lattice)
     twin = twin_table(values, lattice)
     G = values["shear_modulus"]
-    sym = np.array([symmetric(row[:9].reshape(3, 3)) for row in slip])
+    sym = symmetric(slip[:, :9].reshape(-1, 3, 3))
     interaction = 2.0 * G * (sym * [1, 1, 1, 2, 2, 2]) @ sym.T
     return Crystal(G, len(slip), len(twin), slip.ravel(), twin.ravel(), interaction.ravel()), families
 

@@ -288,10 +288,44 @@ def test_orientations_follow_rigid_rotation_and_twins_are_mirrored():
 
 
 def test_crystal_law_takes_an_orientation():
-    with pytest.raises(LawError, match="three angles"):
+    with pytest.raises(LawError, match=r"three angles, .*, not \[1\.0, 2\.0\]"):
         magnesium("crystal", orientation=[1.0, 2.0])
     law = magnesium("crystal", orientation=[0.0, 90.0, 0.0]).law
     np.testing.assert_allclose(initial_texture(law)[0, :, 2], [0.0, -1.0, 0.0], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"density": 1.74}, "1.74 g/cm3 would be 1740"),
+        ({"shear_modulus": 25e-3}, "shear_modulus = 0.025 is out of range"),
+        ({"shear_modulus": 25.0}, "25 GPa would be 2.5e+10"),
+        ({"lambda_e": 24e3}, "24000 MPa would be 2.4e+10"),
+        ({"c_over_a": 1e-300}, "c_over_a = 1e-300 is out of range"),
+        ({"grains": 10**12}, "at least 1 and at most 1e+06"),
+        ({"slip.0.m": 1e-9}, "at least 0.001 and at most 1"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(overrides, words):
+    """They gave waves at 200 km/s, stresses without meaning, a MemoryError, or a loop without end."""
+    with pytest.raises(LawError) as caught:
+        magnesium(**overrides)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("overrides", [{"slip": []}, {"slip": [], "twin": []}])
+def test_crystals_that_only_twin_or_stay_elastic(overrides):
+    law = magnesium(grains=4, **overrides).law
+    history = run(law, stretch(np.linspace(0, 0.01, 11)[:, None, None, None] * OBLIQUE), record_steps=[10])
+    fields = law.output_fields(history.F[-1], history.state)
+    deviator = full(history.stress[-1, 0]) - history.stress[-1, 0, :3].mean() * np.eye(3)
+    elastic = 2.0 * law.shear_modulus * 0.01 * OBLIQUE
+    if "twin" in overrides:
+        np.testing.assert_allclose(deviator, elastic, atol=0.02 * np.abs(elastic).max())
+        assert fields["plastic_work"][0] == 0.0
+    else:
+        assert fields["twin_fraction"][0] > 0.0 and np.linalg.norm(deviator) < 0.9 * np.linalg.norm(elastic)
+    assert law.energies(history.F[-1], history.state)[0] > 0.0
 
 
 def test_hcp_needs_its_axial_ratio():
