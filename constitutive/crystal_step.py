@@ -39,6 +39,7 @@ MAX_STAGES, MAX_SUBSTEPS, MAX_PLAN = 100, 10000, 64
 LONGEST = (MAX_STAGES * MAX_STAGES - 1) / 1.54  # h rho of the longest substep that so many stages are stable for
 MARGIN = 1.2  # on rho, which grows within a substep
 SAFETY, SHRINK, GROW = 0.8, 0.1, 5.0
+SHORTEST = 1e-9  # substep, over the one to begin with, below which there is no hope
 SMALLEST_STRAIN = 1e-5  # elastic strain below which errors are not taken relative to it
 SMALLEST_TWIN = 1e-9  # a shrinking fraction below this is none
 # Weight of an error of a twin fraction against one of strain: the race between variants decides which of them takes
@@ -270,6 +271,7 @@ def step(lanes, crystal, tolerance, C_old, C_new, dt, trial, work):
     first_twin = FIRST_SLIP + crystal.n_slip
     last = first_twin + crystal.n_twin
     t, h, count = 0.0, min(trial, dt), 0
+    shortest = SHORTEST * h
     limited = rates(lanes, crystal, C_old, y, 1.0 / h, y, f0, scratch)
     rho = MARGIN * stiffness(lanes, crystal, f0, scratch)
     for _ in range(MAX_SUBSTEPS):
@@ -296,7 +298,7 @@ def step(lanes, crystal, tolerance, C_old, C_new, dt, trial, work):
         else:
             trial = longer
         h = min(trial, dt - t)
-        if h < 1e-9 * dt:
+        if h < shortest:
             return STUCK, y, trial, count
         h = 0.5 * (dt - t) if 0.5 * (dt - t) < h < dt - t else h
         if limited:  # the limits depend on the start and the length of the substep

@@ -44,6 +44,7 @@ from constitutive.tensor import (
 from constitutive.voronoi import periodic_voronoi
 
 DIMENSIONS = {"fft2d": 2, "fft3d": 3}
+MULTIPLES = {2: 8, 3: 4}  # points along an axis, by dimension, that fill chunks of LANES pixels
 MAX_BISECTIONS = 6
 UNSTABLE = 1e3  # components of F_in^-1 that only a diverging integration reaches
 NUDGE = 1e-6  # of a displacement gradient, for differences
@@ -180,8 +181,9 @@ class Cell:
         dimension = DIMENSIONS[kind]
         if (dimension == 2) != (values["lattice"] == "plane"):
             raise LawError(f"unit cell {kind} needs crystals with {'' if dimension == 2 else 'no '}lattice = 'plane'")
-        if points < 4 or points**dimension % LANES:
-            raise LawError(f"unit cell {kind}: {points} points along an axis; take a multiple of {16 // dimension}")
+        multiple = MULTIPLES[dimension]
+        if points < multiple or points % multiple:
+            raise LawError(f"unit cell {kind}: {points} points along an axis; take a multiple of {multiple}")
         self.grid = PeriodicGrid(dimension, points)
         self.crystal, self.families = crystal_tables(values)
         self.lambda_e, self.accuracy, self.tolerance = values["lambda_e"], values["tolerance"], tolerance

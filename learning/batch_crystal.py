@@ -21,6 +21,7 @@ from constitutive.crystal_step import (
     MAX_STAGES,
     MAX_SUBSTEPS,
     SAFETY,
+    SHORTEST,
     SHRINK,
     SMALLEST_STRAIN,
     SMALLEST_TWIN,
@@ -30,7 +31,6 @@ from constitutive.crystal_step import (
 )
 from constitutive.tensor import full, symmetric
 
-STUCK = 1e-9  # of a step: substeps below this part of it
 Substep = tuple[Tensor, int]  # length of each path's (paths,) s, 0 for a path that takes none, and stages
 
 
@@ -221,6 +221,7 @@ def advance(
     the substeps that their next step should begin with, and the substeps for `replay`.
     """
     t, h, trial = torch.zeros_like(dt), torch.minimum(trial, dt), trial.clone()
+    shortest = SHORTEST * h
     going, sound, plan = torch.ones_like(dt, dtype=torch.bool), torch.ones_like(dt, dtype=torch.bool), []
     start = crystal.rates(C_old, y, _per(h), y)
     f0, rho = start.f, MARGIN * start.stiffness()
@@ -246,7 +247,7 @@ def advance(
         h = torch.minimum(trial, left)
         h = torch.where((0.5 * left < h) & (h < left), 0.5 * left, h)
         going = going & (t < dt * (1.0 - 1e-12))
-        stuck = going & (h < STUCK * dt)
+        stuck = going & (h < shortest)
         sound, going = sound & ~stuck, going & ~stuck
         if not going.any():
             return y, sound, trial, plan

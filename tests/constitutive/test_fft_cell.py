@@ -249,6 +249,8 @@ def test_wrong_cells_are_refused(tmp_path):
         Cell("fft3d", plane(), 16)
     with pytest.raises(LawError, match="take a multiple of 8"):
         Cell("fft2d", plane(), 12)
+    with pytest.raises(LawError, match="take a multiple of 4"):
+        Cell("fft3d", magnesium(), 10)
     rotations = random_rotations(np.random.default_rng(0), 2)
     write_texture(tmp_path / "two.tex", rotations, np.array([0.3, 0.7]), "two")
     with pytest.raises(LawError, match="weights must be equal"):

@@ -148,6 +148,16 @@ def test_slow_loading_has_no_more_stages_than_there_is_room_for():
     assert np.linalg.norm(slow - slower) < 0.02 * np.linalg.norm(slow)  # all but rate-independent by then
 
 
+@pytest.mark.parametrize("hold", [1.0, 100.0, 1e6])
+def test_a_long_hold_after_fast_loading(hold):
+    """The substeps that fast loading needs grow into a hold of any length (one of 100 s was given up at once)."""
+    law, e = magnesium(grains=32).law, np.append(np.linspace(0, 0.05, 21), [0.05] * 3)
+    times = np.append(DT * np.arange(21), 20 * DT + hold * np.arange(1, 4))
+    stress = drive(law, times, stretch(e[:, None, None, None] * OBLIQUE)).stress[:, 0]
+    assert np.linalg.norm(stress[-1] - stress[-2]) < 1e-3 * np.linalg.norm(stress[-1])
+    assert np.linalg.norm(stress[-1]) < np.linalg.norm(stress[20])
+
+
 def test_step_size_invariance():
     law = magnesium(grains=64).law
     F = stretch(np.linspace(0, 0.2, 201)[:, None, None, None] * OBLIQUE)
