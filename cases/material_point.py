@@ -11,6 +11,8 @@ beside it names all units.
 """
 
 import argparse
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -99,13 +101,13 @@ def chosen_path(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
 def write(path: Path, history: History, fields: dict[str, np.ndarray]) -> None:
     """Write stresses and fields of the only path of `history` to a CSV file, and their units beside it."""
     table = np.column_stack([history.times, history.stress[:, 0], *fields.values()])
-    names = ["t", *STRESSES, *fields]
-    lines = [",".join(names), *(",".join(map(repr, row)) for row in table.tolist())]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([["t", *STRESSES, *fields], *table.tolist()])
     named = field_units(history.law)
     units = {"t": "s"} | dict.fromkeys(STRESSES, "Pa, Cauchy stress, tension positive")
     units |= {name: named.get(name, "not named by the law") for name in fields}
     replace_file(path.with_suffix(UNITS), [json.dumps(units, indent=2).encode(), b"\n"])
-    replace_file(path, (f"{line}\n".encode() for line in lines))
+    replace_file(path, [text.getvalue().encode()])
 
 
 def draw(path: Path, history: History, title: str) -> None:
@@ -134,6 +136,8 @@ def main(arguments: list[str] | None = None) -> None:
     output = new_file(options.output, options.overwrite)
     new_file(output.with_suffix(UNITS), options.overwrite)
     picture = new_file(options.picture, options.overwrite, ".png") if options.picture else None
+    if picture and picture.resolve() == output.resolve():
+        raise OptionError(f"--picture {picture} is the file of --output: name another")
     if options.pictures and Path(options.pictures).exists() and not options.overwrite:
         raise OptionError(f"{options.pictures} exists: name another folder, or add --overwrite to replace pictures")
     material = chosen_material(options)

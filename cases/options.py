@@ -143,7 +143,7 @@ def new_file(path: str | Path, overwrite: bool, suffix: str | None = None) -> Pa
     """A file to write. Raises OptionError for a folder, a wrong ending, a file not to be replaced, or no place."""
     path = Path(path)
     if path.is_dir():
-        raise OptionError(f"{path} is a folder: name a file")
+        raise OptionError(f"{path} is a folder: name a file in it")
     if suffix is not None and path.suffix != suffix:
         raise OptionError(f"{path}: the name must end in {suffix}")
     if path.exists() and not overwrite:

@@ -1,5 +1,6 @@
 """The command `python -m cases.material_point`: its files, and one line for every mistake."""
 
+import csv
 import json
 import os
 import subprocess
@@ -95,6 +96,14 @@ def test_a_path_file_gives_what_the_built_in_path_gives():
     assert np.allclose(read("a.csv")["s11"], read("b.csv")["s11"], rtol=1e-9)
 
 
+def test_names_that_a_csv_file_must_quote():
+    main(["--law", "crystal", "--steps", "2", "--set", "slip.0.family=basal, <a>", "--output", "out.csv", "--quiet"])
+    with open("out.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    assert "slip_basal, <a>" in rows[0]
+    assert {len(row) for row in rows} == {len(rows[0])}
+
+
 def test_nothing_is_overwritten_unless_told(capsys):
     main(["--output", "out.csv", "--steps", "2", "--quiet"])
     before = Path("out.csv").read_text()
@@ -124,6 +133,9 @@ def test_nothing_is_overwritten_unless_told(capsys):
         (["--output", "nowhere/out.csv"], "nowhere is not a folder"),
         (["--output", "/proc/out.csv"], "/proc/out"),
         (["--picture", "out.tiff"], "must end in .png"),
+        (["--picture", "out.png", "--output", "./out.png"], "is the file of --output"),
+        (["--output", ".", "--overwrite"], ". is a folder"),
+        (["--output", "..", "--overwrite"], ".. is a folder"),
         (["--path", "uniaxial-strain", "--strain", "-800"], "failed on path 0 in step"),
     ],
 )
