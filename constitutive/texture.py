@@ -15,6 +15,7 @@ import numpy as np
 
 from constitutive.law import LawError
 from constitutive.tensor import random_rotations
+from constitutive.validation import is_finite
 
 _COMMENTS = ("#", "%", "//")
 _OTHER_CONVENTIONS = {"K": "Kocks", "R": "Roe"}
@@ -60,7 +61,7 @@ def read_texture(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """
     path = Path(path)
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()  # editors on Windows begin files with a mark
     except (OSError, UnicodeDecodeError) as error:
         raise LawError(f"texture file '{path}' cannot be read: {error}") from None
     start, declared = _header(path, lines)
@@ -94,7 +95,7 @@ def _header(path: Path, lines: list[str]) -> tuple[int, int | None]:
     """The line behind a VPSC header, and the number of orientations it announces; 0 and None without a header."""
     for index, text in enumerate(lines[:10]):
         words = text.split()
-        if len(words) >= 2 and words[0].upper() in ("B", *_OTHER_CONVENTIONS) and words[1].isdigit():
+        if len(words) >= 2 and words[0].upper() in ("B", *_OTHER_CONVENTIONS) and words[1].isdecimal():
             if words[0].upper() != "B":
                 convention = _OTHER_CONVENTIONS[words[0].upper()]
                 raise LawError(f"texture file '{path}' has {convention} angles; convert them to Bunge's ('B')")
@@ -108,7 +109,7 @@ def _row(path: Path, number: int, text: str) -> list[float]:
         values = [float(word) for word in text.replace(",", " ").split()]
     except ValueError:
         values = []
-    if len(values) not in (3, 4) or not np.all(np.isfinite(values)):
+    if len(values) not in (3, 4) or not all(is_finite(value) for value in values):
         raise LawError(f"texture file '{path}', line {number}: expected 'phi1 Phi phi2 [weight]', not '{text.strip()}'")
     if len(values) == 4 and values[3] < 0.0:
         raise LawError(f"texture file '{path}', line {number}: the weight {values[3]:g} is negative")

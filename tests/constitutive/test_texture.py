@@ -40,7 +40,7 @@ def test_random_texture_is_uniform_and_seeded():
 def test_files(tmp_path):
     vpsc, plain = tmp_path / "a.tex", tmp_path / "b.ori"
     vpsc.write_text("text\ntext\ntext\nB   2\n 30.0 50.0 70.0  3.0\n 0 0 0 1\n")
-    plain.write_text("# angles\n30, 50, 70\n\n0 0 0\n")
+    plain.write_text("\ufeff30, 50, 70\n# angles\n\n0 0 0\n", "utf-8")
     R, weights = read_texture(vpsc)
     np.testing.assert_allclose(weights, [0.75, 0.25])
     np.testing.assert_allclose(R, rotations_from_bunge([[30, 50, 70], [0, 0, 0]]))
@@ -59,6 +59,8 @@ def test_files(tmp_path):
         ("1 2 x\n", "line 1: expected"),
         ("1 2 3 -1\n", "negative"),
         ("1 2 3 0\n", "sum to zero"),
+        ("1 2 3 1e308\n4 5 6 1e308\n", "line 1: expected"),
+        ("a\nb\nc\nB \u00b2\n1 2 3 4\n", "line 1: expected"),
         ("1 2 3\n1 2 3 4\n", "some orientations only"),
         ("a\nb\nc\nB 3\n1 2 3 4\n", "announces 3"),
         ("a\nb\nc\nR 1\n1 2 3 4\n", "Roe"),
@@ -66,7 +68,7 @@ def test_files(tmp_path):
 )
 def test_wrong_files(tmp_path, text, message):
     path = tmp_path / "wrong.tex"
-    path.write_text(text)
+    path.write_text(text, "utf-8")
     with pytest.raises(LawError, match=message):
         read_texture(path)
 
