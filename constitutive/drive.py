@@ -54,8 +54,8 @@ def drive(
     start), all of them by `range(m + 1)`, none by default. `state` (n, state_size) and `stress` (n, 6) at the start are
     virgin and zero by default; a virgin point is one at rest with F = I, so F[0] should be I then.
 
-    Raises LawError that names the path, the step, the time and the law's reason where an update fails, and ValueError
-    for arrays whose shapes do not agree.
+    Raises LawError that names the path, the step, the time and the law's reason where an update fails first, and
+    ValueError for arrays whose shapes do not agree.
     """
     times = np.ascontiguousarray(times, float)
     F = np.ascontiguousarray(F, float)
@@ -82,7 +82,7 @@ def drive(
         slot, record, failure,
     )  # fmt: skip
     if np.any(failure[:, 0] >= 0):
-        step, point, code = failure[failure[:, 0] >= 0].tolist()[0]
+        step, point, code = min(failure[failure[:, 0] >= 0].tolist())
         raise LawError(
             f"law '{law.name}' failed on path {point} in step {step}, at time {times[step]:.6g} s "
             f"(det F = {np.linalg.det(F[step, point]):.6g}): {law.reason(code)}"

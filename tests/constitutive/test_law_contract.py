@@ -191,6 +191,14 @@ def test_the_driver_names_the_failure(law):
         drive(law, times(4), F)
 
 
+def test_the_failure_that_is_named_is_the_first_in_time():
+    """Whatever block its path is in, and so whatever the number of threads."""
+    F = np.tile(np.eye(3), (4, 2 * BLOCK, 1, 1))
+    F[3, 0], F[1, -1] = -np.eye(3), -np.eye(3)
+    with pytest.raises(LawError, match=f"path {2 * BLOCK - 1} in step 1"):
+        drive(load_material("elastic_steel").law, times(3), F)
+
+
 def test_states_pack_and_unpack(law):
     rng = np.random.default_rng(1)
     for n in (1, BLOCK - 1, BLOCK, BLOCK + 1):
