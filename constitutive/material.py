@@ -23,7 +23,7 @@ Learned laws have one parameter above all, `artefact`, the file of the trained l
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,8 +117,10 @@ def load_material(
         used = law_definition(law) if law else own
     except LawError as error:
         raise LawError(f"{path}: {error}") from None
+    keys = overrides if isinstance(overrides, Mapping) else [_parse(text)[0] for text in overrides]
     if used is not own:
-        _refuse_unused(overrides, used, path)
+        _refuse_unused(keys, used, path)
+    _refuse_grains(keys, given, path)
     _find_artefact(used, given, path)
     _find_texture(given, path)
     values, built = _build(used, own, given, path)
@@ -130,14 +132,23 @@ def shipped_artefact(law: str, material: str) -> Path:
     return TRAINED / f"{law}_{material}.npz"
 
 
-def _refuse_unused(overrides: Mapping[str, Any] | Sequence[str], used: LawDefinition, path: Path) -> None:
+def _refuse_unused(keys: Iterable[str], used: LawDefinition, path: Path) -> None:
     """Raise LawError for an override that would be dropped with the file's own law, as grains= of a learned law."""
     known = [*HEADER, *(parameter.name for parameter in used.parameters)]
-    keys = overrides if isinstance(overrides, Mapping) else [_parse(text)[0] for text in overrides]
     for key in keys:
         if key.partition(".")[0] not in known:
             raise LawError(
                 f"{path}: --set {key}: law '{used.name}' has no such parameter; it has {', '.join(known[1:])}"
+            )
+
+
+def _refuse_grains(keys: Iterable[str], given: Mapping[str, Any], path: Path) -> None:
+    """Raise LawError for random grains that are asked for where a texture file gives the grains."""
+    for key in keys:
+        if key in ("grains", "texture_seed") and given.get("texture_file"):
+            raise LawError(
+                f"{path}: --set {key}: the grains are those of texture_file = {shown(given['texture_file'])}; "
+                "for random ones add --set texture_file="
             )
 
 

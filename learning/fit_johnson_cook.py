@@ -15,7 +15,7 @@ import shlex
 import numpy as np
 from scipy.optimize import least_squares
 
-from cases.options import OptionError, add_output, command_parser, count, new_file, user_errors
+from cases.options import add_output, command_parser, count, new_file, user_errors
 from constitutive.crystal_state import grain_weights
 from constitutive.drive import drive
 from constitutive.material import Material, load_material
@@ -126,14 +126,16 @@ def main(arguments: list[str] | None = None) -> None:
     """Fit, write the material file, and print constants and residuals."""
     parser = command_parser("fit_johnson_cook", __doc__, EXAMPLE, package="learning")
     parser.add_argument("--material", default="magnesium_liu2022", help="crystals")
-    parser.add_argument("--grains", type=count, default=512, help="random orientations")
+    parser.add_argument(
+        "--grains", type=count, default=512, help="random orientations, where the material has no texture file"
+    )
     add_output(parser, "FILE.toml", "material file to write")
     options = parser.parse_args(arguments)
     output = new_file(options.output, options.overwrite, ".toml")
-    source = load_material(options.material, "taylor", {"grains": options.grains})
+    source = load_material(options.material, "taylor")
+    if not source.values.get("texture_file"):
+        source = load_material(options.material, "taylor", {"grains": options.grains})
     grains = len(grain_weights(source.law))
-    if grains != options.grains:
-        raise OptionError(f"--grains {options.grains}: {options.material} has a texture of {grains} grains of its own")
     stress = {rate: strength(source.law, rate) for rate in RATES}
     constants = fit(stress, source.law.shear_modulus)
     words = ["--material", options.material, "--grains", str(grains), "--output", options.output]

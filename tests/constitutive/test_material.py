@@ -302,6 +302,14 @@ def test_defaults_name_shipped_materials():
     assert set(DEFAULTS.values()) <= set(material_names())
 
 
+@pytest.mark.parametrize("asked", ["grains=4", "texture_seed=3"])
+def test_random_grains_are_refused_where_a_texture_file_gives_the_grains(asked):
+    with pytest.raises(LawError, match=r"grains are those of texture_file = 'uniform_128.tex'; .* --set texture_file="):
+        load_material("magnesium_liu2022_isotropic", None, [asked])
+    random = load_material("magnesium_liu2022_isotropic", None, ["grains=4", "texture_file="])
+    assert int(random.law.params[5]) == 4
+
+
 def test_a_shipped_texture_is_found_by_its_name(tmp_path):
     """Also by a copy of the material that a run folder keeps."""
     material = load_material("magnesium_liu2022_isotropic")
