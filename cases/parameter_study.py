@@ -4,7 +4,7 @@ Velocities are varied for the case's own shape, and shapes at the case's own vel
 diameter at constant length, the plate's thickness / projectile diameter. Elements keep their size. Each run has a
 folder of its own; runs that are complete are not run again, and those that were interrupted go on. Then one sheet a
 series shows the axial cuts at the end on common colour scales, and summary.csv lists all numbers, in the units that
-summary_units.json names.
+summary_units.json names. Runs whose material fails are left out, and told at the end.
 
 All further options are the case's own: --law, --material, --symmetry, --end-time, --threads and so on.
 """
@@ -19,9 +19,10 @@ from types import ModuleType
 from typing import Any
 
 from cases.impact import check_same, has_material, run_case
-from cases.options import OptionError, chosen_material, command_parser, positive, user_errors
+from cases.options import OptionError, chosen_material, command_parser, one_line, positive, user_errors
 from cases.registry import CASES, command_name
 from cases.run_folder import open_run
+from fem.elements import MaterialError
 from fem.folder import read_json
 from fem.output import replace_file
 from fem.picture import save, sheet
@@ -142,16 +143,20 @@ def compute(case: ModuleType, options: argparse.Namespace, overwrite: bool) -> t
 
 
 def run_all(case: str, variants: Sequence[Variant], given: Sequence[str], folder: Path,
-            study: argparse.Namespace) -> dict[Variant, dict[str, Any]]:  # fmt: skip
-    """Summaries of all variants, computed or found."""
-    summaries = {}
+            study: argparse.Namespace) -> tuple[dict[Variant, dict[str, Any]], dict[Variant, str]]:  # fmt: skip
+    """Summaries of all variants, computed or found, but of those whose material failed the reason."""
+    summaries: dict[Variant, dict[str, Any]] = {}
+    failed: dict[Variant, str] = {}
     for number, variant in enumerate(variants):
         options = case_options(case, variant, given, folder / variant.name)
-        summaries[variant], found = compute(CASES[case], options, study.overwrite)
+        try:
+            summaries[variant], found = compute(CASES[case], options, study.overwrite)
+            said = "found" if found else f"{summaries[variant]['wall_time']:.2f} s"
+        except MaterialError as error:
+            said = failed[variant] = one_line(error)
         if not study.quiet:
-            time = "found" if found else f"{summaries[variant]['wall_time']:.2f} s"
-            print(f"{number + 1} of {len(variants)}: {variant.name}, {time}", file=sys.stderr, flush=True)
-    return summaries
+            print(f"{number + 1} of {len(variants)}: {variant.name}, {said}", file=sys.stderr, flush=True)
+    return summaries, failed
 
 
 def write_summary(path: Path, summaries: Mapping[Variant, Mapping[str, Any]]) -> None:
@@ -190,10 +195,14 @@ def main(arguments: list[str] | None = None) -> None:
     folder = Path(study.output or f"runs/{study.case}_study")
     sheets = series(study, own_variant(study.case, base))
     variants = list(dict.fromkeys(variant for row in sheets.values() for variant in row))
-    summaries = run_all(study.case, variants, given, folder, study)
+    summaries, failed = run_all(study.case, variants, given, folder, study)
     write_summary(folder / "summary.csv", summaries)
     for name, row in sheets.items():
-        draw(folder / f"{name}.png", name, row, study.case, folder, study.fields)
+        if done := [variant for variant in row if variant in summaries]:
+            draw(folder / f"{name}.png", name, done, study.case, folder, study.fields)
+    if failed:
+        variant, reason = next(iter(failed.items()))
+        raise OptionError(f"{len(failed)} of {len(variants)} runs failed and are left out; {variant.name}: {reason}")
     if not study.quiet:
         print(f"{len(variants)} runs, summary.csv and {', '.join(f'{name}.png' for name in sheets)} in {folder}")
 

@@ -205,6 +205,17 @@ def test_a_study_goes_on_where_it_was_left(rods, capsys):
     assert "was computed with other numbers of its material" in capsys.readouterr().err
 
 
+def test_a_run_that_fails_is_left_out(tmp_path, capsys):
+    words = ["--elements-across", 4, "--end-time", "1e-7", "--velocities", 200, 1e5, "--shapes"]
+    with pytest.raises(SystemExit):
+        study("rod", tmp_path / "study", *words)
+    error = capsys.readouterr().err
+    assert "1 of 2 runs failed and are left out; velocity_100000_shape_5: " in error and len(error.splitlines()) == 1
+    with open(tmp_path / "study" / "summary.csv") as file:
+        assert [row["velocity"] for row in csv.DictReader(file)] == ["200.0"]
+    assert (tmp_path / "study" / "velocity.png").exists()
+
+
 def test_shapes_keep_length_and_size_of_elements():
     options = case_options("rod", Variant(150.0, 10.0), ["--elements-across", "12"], Path("a"))
     assert (options.length, options.diameter, options.elements_across, options.velocity) == (5e-3, 0.5e-3, 6, 150.0)
