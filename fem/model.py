@@ -86,11 +86,10 @@ class Model:
 
     def fix(self, nodes, axes: str = "xyz") -> "Model":
         """Hold nodes in the named directions; a symmetry plane holds its normal: `fix('symmetry_x', 'x')`."""
-        chosen, moved = self.nodes(nodes), self.moved
-        for axis in axes:
-            column = self._axis(axis)
+        chosen, columns, moved = self.nodes(nodes), [self._axis(axis) for axis in axes], self.moved
+        for axis, column in zip(axes, columns, strict=True):
             self._refuse_both(chosen[moved[chosen, column]], axis)
-            self.free[chosen, column] = 0.0
+        self.free[np.ix_(chosen, columns)] = 0.0
         return self
 
     def prescribe_velocity(self, nodes, axis: str, value: float | Callable[[float], float]) -> "Model":

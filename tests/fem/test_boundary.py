@@ -134,6 +134,13 @@ def test_every_change_of_a_load_changes_the_fingerprint(law):
     assert all(fingerprint(change) == fingerprint(change) for change in changes)
 
 
+def test_a_support_that_is_refused_holds_nothing(law):
+    model = Model(box((1, 1, 1), (1, 1, 1)), law).prescribe_velocity("x_max", "y", 1.0)
+    with pytest.raises(BoundaryError, match="moved twice in y"):
+        model.fix("x_max", "xyz")
+    assert np.all(model.free == 1.0)
+
+
 def test_conditions_that_do_not_fit_are_refused(law):
     mesh = box((1, 1, 1), (2, 2, 2))
     model = Model(Mesh(mesh.points, mesh.hexes, dict(mesh.node_sets) | {"nothing": []}), law)
