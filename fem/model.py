@@ -89,7 +89,7 @@ class Model:
         chosen, columns, moved = self.nodes(nodes), [self._axis(axis) for axis in axes], self.moved
         for axis, column in zip(axes, columns, strict=True):
             self._refuse_both(chosen[moved[chosen, column]], axis)
-        self.free[np.ix_(chosen, columns)] = 0.0
+        self.free[chosen[:, None], columns] = 0.0
         return self
 
     def prescribe_velocity(self, nodes, axis: str, value: float | Callable[[float], float]) -> "Model":
