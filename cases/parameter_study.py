@@ -24,6 +24,7 @@ from cases.registry import CASES, command_name
 from cases.run_folder import open_run
 from fem.elements import MaterialError
 from fem.folder import read_json
+from fem.history import UNITS as HISTORY
 from fem.output import replace_file
 from fem.picture import save, sheet
 
@@ -41,8 +42,8 @@ UNITS = {  # of the columns of summary.csv, in their order
     "max_von_mises": "Pa",
     "max_deviatoric_strain": "1",
     "max_equivalent_plastic_strain": "1",
-    **dict.fromkeys(("plastic_work", "kinetic_energy", "internal_energy"), "J, of the whole body"),
-    "energy_error": "1, energy out of balance over initial and external energy",
+    **dict.fromkeys(("plastic_work", "kinetic_energy", "internal_energy"), HISTORY["internal"]),
+    "energy_error": HISTORY["error"],
     "hourglass_energy_ratio": "1, hourglass over internal energy",
     "outside_envelope_fraction": "1, of the elements",
     "wall_time": "s, of the time loop",
@@ -196,7 +197,8 @@ def main(arguments: list[str] | None = None) -> None:
     sheets = series(study, own_variant(study.case, base))
     variants = list(dict.fromkeys(variant for row in sheets.values() for variant in row))
     summaries, failed = run_all(study.case, variants, given, folder, study)
-    write_summary(folder / "summary.csv", summaries)
+    if summaries:
+        write_summary(folder / "summary.csv", summaries)
     for name, row in sheets.items():
         if done := [variant for variant in row if variant in summaries]:
             draw(folder / f"{name}.png", name, done, study.case, folder, study.fields)

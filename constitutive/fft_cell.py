@@ -44,7 +44,6 @@ from constitutive.tensor import (
 from constitutive.voronoi import periodic_voronoi
 
 DIMENSIONS = {"fft2d": 2, "fft3d": 3}
-MULTIPLES = {2: 8, 3: 4}  # points along an axis, by dimension, that fill chunks of LANES pixels
 MAX_BISECTIONS = 6
 UNSTABLE = 1e3  # components of F_in^-1 that only a diverging integration reaches
 NUDGE = 1e-6  # of a displacement gradient, for differences
@@ -181,7 +180,7 @@ class Cell:
         dimension = DIMENSIONS[kind]
         if (dimension == 2) != (values["lattice"] == "plane"):
             raise LawError(f"unit cell {kind} needs crystals with {'' if dimension == 2 else 'no '}lattice = 'plane'")
-        multiple = MULTIPLES[dimension]
+        multiple = next(n for n in range(1, LANES + 1) if n**dimension % LANES == 0)  # so that chunks are full
         if points < multiple or points % multiple:
             raise LawError(f"unit cell {kind}: {points} points along an axis; take a multiple of {multiple}")
         self.grid = PeriodicGrid(dimension, points)

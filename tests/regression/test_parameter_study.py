@@ -211,9 +211,14 @@ def test_a_run_that_fails_is_left_out(tmp_path, capsys):
         study("rod", tmp_path / "study", *words)
     error = capsys.readouterr().err
     assert "1 of 2 runs failed and are left out; velocity_100000_shape_5: " in error and len(error.splitlines()) == 1
-    with open(tmp_path / "study" / "summary.csv") as file:
+    table = tmp_path / "study" / "summary.csv"
+    with open(table) as file:
         assert [row["velocity"] for row in csv.DictReader(file)] == ["200.0"]
     assert (tmp_path / "study" / "velocity.png").exists()
+    before = table.read_text()
+    with pytest.raises(SystemExit):
+        study("rod", tmp_path / "study", *words[:4], "--velocities", 1e5, "--shapes")
+    assert "1 of 1 runs failed" in capsys.readouterr().err and table.read_text() == before
 
 
 def test_shapes_keep_length_and_size_of_elements():
