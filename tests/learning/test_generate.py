@@ -182,7 +182,10 @@ def at_work(folder: Path, *more: str) -> subprocess.Popen:
     """The command as a process with two workers that has written its first shard."""
     command = [sys.executable, "-m", "learning.generate", *SMALL, "--workers", "2", "--output", str(folder), *more]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
+    )  # fmt: skip
     limit = time.monotonic() + 120.0
     while not list(folder.glob("shard_*.npz")) and time.monotonic() < limit:
         time.sleep(0.005)
