@@ -17,6 +17,7 @@ from tqdm import tqdm
 from cases.options import command_parser, count, user_errors
 from cases.run_folder import RunFolder, open_run
 from cases.snapshots import add_view_options, target
+from constitutive.whole_file import replacing
 from fem.axial_cut import AxialCut
 from fem.picture import draw_cut, limits, region, sheet
 
@@ -73,12 +74,8 @@ def main(arguments: list[str] | None = None) -> None:
     silent = options.quiet or not sys.stderr.isatty()
     first, *others = tqdm(drawn, total=len(cuts), unit="frame", disable=silent)
     durations = [1000 / options.fps] * len(others) + [1000 * LAST_SECONDS]
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        first.save(temporary, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        first.save(file, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
     if not options.quiet:
         print(f"{len(cuts)} frames in {path}", file=sys.stderr)
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from cases.options import add_material_options, chosen_material, command_parser, count, new_file, user_errors
 from cases.report import table
+from constitutive.whole_file import replace_text
 from fem.contact import plane
 from fem.meshing import box
 from fem.model import ELEMENTS, Model
@@ -95,7 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
             say(f"| {row['elements']} | {row['threads']} | {time_ns:.1f} | {law_ns:.1f} | {row['spread']:.2f} "
                 f"| {row['memory'] / 1e6:.0f} |")  # fmt: skip
     if file:
-        file.write_text(json.dumps(rows, indent=2) + "\n")
+        replace_text(file, json.dumps(rows, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from cases.options import chosen_laws, command_parser, count, named_material, ne
 from cases.registry import CASES
 from constitutive.artefact import read_artefact
 from constitutive.material import Material
+from constitutive.whole_file import replace_text
 from fem.model import ELEMENTS
 from fem.run import MOST_THREADS
 
@@ -143,8 +144,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     tables, numbers, picture = (new_file(folder / name, options.overwrite) for name in FILES)
     report = compare_costs(options, shlex.join(["python", "-m", "cases.cost_comparison", *arguments]))
     text = markdown(report)
-    tables.write_text(text)
-    numbers.write_text(json.dumps(report, indent=2) + "\n")
+    replace_text(tables, text)
+    replace_text(numbers, json.dumps(report, indent=2) + "\n")
     picture.unlink(missing_ok=True)  # of a comparison before
     if has_errors(report):
         plot(picture, report)

@@ -33,7 +33,8 @@ from cases.path_file import read_path
 from constitutive.drive import History, drive
 from constitutive.law import did_you_mean
 from constitutive.tensor import von_mises
-from fem.output import field_units, replace_file
+from constitutive.whole_file import replace_text
+from fem.output import field_units
 
 PATHS = ("uniaxial", "uniaxial-strain", "shear")
 STRESSES = ("s11", "s22", "s33", "s12", "s23", "s13")
@@ -106,8 +107,8 @@ def write(path: Path, history: History, fields: dict[str, np.ndarray]) -> None:
     named = field_units(history.law)
     units = {"t": "s"} | dict.fromkeys(STRESSES, "Pa, Cauchy stress, tension positive")
     units |= {name: named.get(name, "not named by the law") for name in fields}
-    replace_file(path.with_suffix(UNITS), [json.dumps(units, indent=2).encode(), b"\n"])
-    replace_file(path, [text.getvalue().encode()])
+    replace_text(path.with_suffix(UNITS), json.dumps(units, indent=2) + "\n")
+    replace_text(path, text.getvalue())
 
 
 def draw(path: Path, history: History, title: str) -> None:

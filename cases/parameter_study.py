@@ -22,10 +22,10 @@ from cases.impact import check_same, has_material, run_case
 from cases.options import OptionError, chosen_material, command_parser, one_line, positive, user_errors
 from cases.registry import CASES, command_name
 from cases.run_folder import open_run
+from constitutive.whole_file import replace_text
 from fem.elements import MaterialError
 from fem.folder import read_json
 from fem.history import UNITS as HISTORY
-from fem.output import replace_file
 from fem.picture import save, sheet
 
 VELOCITIES = (100.0, 150.0, 200.0, 250.0, 300.0)  # m/s
@@ -169,8 +169,8 @@ def write_summary(path: Path, summaries: Mapping[Variant, Mapping[str, Any]]) ->
     columns = [name for name in UNITS if any(name in row for row in rows)]
     lines = [columns, *([repr(row[name]) if name in row else "" for name in columns] for row in rows)]
     units = json.dumps({name: UNITS[name] for name in columns}, indent=2)
-    replace_file(path.with_name("summary_units.json"), [units.encode(), b"\n"])
-    replace_file(path, (",".join(line).encode() + b"\n" for line in lines))
+    replace_text(path.with_name("summary_units.json"), units + "\n")
+    replace_text(path, "".join(",".join(line) + "\n" for line in lines))
 
 
 def draw(path: Path, name: str, variants: Sequence[Variant], case: str, folder: Path, fields: Sequence[str]) -> None:

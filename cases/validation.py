@@ -35,6 +35,7 @@ from cases.options import (
 )
 from cases.registry import CASES, command_name
 from cases.report import percent, table
+from constitutive.whole_file import replace_text
 from fem.elements import MaterialError
 from fem.model import ELEMENTS
 from fem.run import MOST_THREADS
@@ -170,8 +171,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         lines += markdown(case, result["cases"][case], options)
         lines += [line for name, reason in failed.items() for line in (f"`{name}` failed: {reason}", "")]
         draw(output, case, runs, options)
-    (output / RESULT).write_text(json.dumps(result, indent=1) + "\n")
-    (output / "validation.md").write_text("\n".join(lines))
+    replace_text(output / RESULT, json.dumps(result, indent=1) + "\n")
+    replace_text(output / "validation.md", "\n".join(lines))
     if not options.quiet:
         print("\n".join(line for line in lines if not line.startswith("!")))
         print(f"written: {output}")

@@ -13,9 +13,7 @@ An artefact is a NumPy `.npz`: named numeric arrays (weights, scalings) and, as 
 The ZIP container's checksums reveal damage. Errors are LawErrors of one line.
 """
 
-import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ import numpy as np
 
 from constitutive.law import LawError
 from constitutive.validation import is_finite, shown
+from constitutive.whole_file import replacing
 
 TRAINED = Path(__file__).parent / "trained"  # the artefacts that ship
 FORMAT = "multiscale-impact trained law"
@@ -83,12 +82,9 @@ def save_artefact(path: str | Path, kind: str, header: Mapping[str, Any], arrays
     """Write an artefact, whole or not at all: under a temporary name first. Returns its path."""
     path = Path(path)
     text = json.dumps({"format": FORMAT, "version": VERSION, "kind": kind, **header}, indent=1)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, header=np.frombuffer(text.encode(), np.uint8), **arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(buffer.getvalue())
-    temporary.replace(path)
+    with replacing(path) as file:
+        np.savez_compressed(file, allow_pickle=False, header=np.frombuffer(text.encode(), np.uint8), **arrays)
     return path
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from constitutive.law import LawError
 from constitutive.tensor import random_rotations
 from constitutive.validation import is_finite
+from constitutive.whole_file import replace_text
 
 _COMMENTS = ("#", "%", "//")
 _OTHER_CONVENTIONS = {"K": "Kocks", "R": "Roe"}
@@ -88,7 +89,7 @@ def write_texture(path: str | Path, R: np.ndarray, weights: np.ndarray, title: s
     rows = np.column_stack([bunge_from_rotations(R), weights])
     lines = [title, "Bunge angles phi1 Phi phi2 in degrees, weight", "", f"B {len(rows)}"]
     lines += [" ".join(f"{value:.10g}" for value in row) for row in rows]
-    Path(path).write_text("\n".join(lines) + "\n")
+    replace_text(Path(path), "\n".join(lines) + "\n")
 
 
 def _header(path: Path, lines: list[str]) -> tuple[int, int | None]:

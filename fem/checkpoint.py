@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fem.output import replacing
+from constitutive.whole_file import replacing
 
 NAME, PREVIOUS = "checkpoint.npz", "checkpoint.previous.npz"
 FORMAT = 4

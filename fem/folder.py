@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from constitutive.whole_file import TEMPORARY
 from fem.checkpoint import NAME, PREVIOUS
-from fem.output import TEMPORARY
 
 MARK = "history_units.json"  # what tells a run folder from others
 AT_THE_END = ("summary.json", "picture.png")  # files that a finished run has

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fem.output import OutputError, naming, replace_file
+from constitutive.whole_file import naming, replace_file, replace_text
+from fem.output import OutputError
 
 UNITS = {
     "time": "s",
@@ -34,7 +35,7 @@ class History:
         self.path = folder / "history.csv" if folder is not None else None
         if folder is not None:
             text = json.dumps({name: (UNITS | units)[name] for name in self.names}, indent=2)
-            (folder / "history_units.json").write_text(text + "\n")
+            replace_text(folder / "history_units.json", text + "\n")
             replace_file(folder / "history.csv", [(",".join(self.names) + "\n").encode(), *map(_line, self.rows)])
 
     def append(self, row: dict[str, float]) -> None:

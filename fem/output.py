@@ -5,18 +5,17 @@ any instant. Points are the current positions. Each array carries its unit (VTK'
 header); the components of stress are named 11 22 33 12 23 13. Field values are float32, positions float64.
 """
 
-import os
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
 from constitutive import tensor
 from constitutive.law import Law
+from constitutive.whole_file import replace_file, replace_text
 from fem.mesh import Mesh
 
 UNITS = {
@@ -29,7 +28,6 @@ UNITS = {
     "volumetric_strain": "1",
 }
 COMPONENTS = {3: ("x", "y", "z"), 6: ("11", "22", "33", "12", "23", "13")}
-TEMPORARY = ".tmp"  # ending of files that are being written
 VTK_HEXAHEDRON = 12
 VTK_TYPES = {"<f4": "Float32", "<f8": "Float64", "<i4": "Int32", "<i8": "Int64", "|u1": "UInt8"}
 
@@ -121,7 +119,7 @@ class FieldWriter:
                 "</VTKFile>\n",
             ]
         )
-        replace_file(self.list_file, [text.encode()])
+        replace_text(self.list_file, text)
 
 
 def frame_times(list_file: str | Path) -> list[tuple[float, str]]:
@@ -143,35 +141,6 @@ def read_frame(path: str | Path) -> Any:
         raise
     except Exception as error:  # whatever a reader meets
         raise OutputError(f"{path} is damaged ({str(error) or 'no VTU file'}): start the run afresh") from None
-
-
-def replace_file(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write a file whole or not at all, see `replacing`."""
-    with replacing(path) as file:
-        file.writelines(chunks)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write under a temporary name, which is then renamed: the path always holds the old one or the new."""
-    temporary = path.with_name(path.name + TEMPORARY)
-    try:
-        with naming(path), open(temporary, "wb") as file:
-            yield file
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Have errors name the file that is written: the system's do not, where the disk is full."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
 
 
 def _vtu(

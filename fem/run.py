@@ -18,12 +18,13 @@ from typing import Any
 import numba
 import numpy as np
 
+from constitutive.whole_file import replace_text
 from fem.checkpoint import read_checkpoint, write_checkpoint
 from fem.elements import MaterialError
 from fem.folder import AT_THE_END, RunError, run_folder
 from fem.history import History
 from fem.model import Model
-from fem.output import FieldWriter, cell_fields, field_units, replace_file
+from fem.output import FieldWriter, cell_fields, field_units
 from fem.progress import Progress
 from fem.solver import Solver
 
@@ -153,7 +154,7 @@ class _Run:
             for name in AT_THE_END:
                 (folder / name).unlink(missing_ok=True)
         for file, text in self.case.files.items():
-            replace_file(folder / file, [text.encode()])
+            replace_text(folder / file, text)
 
     def execute(self) -> Result:
         """Run to the end, or until a signal, which is answered with a checkpoint."""
@@ -347,7 +348,7 @@ class _Run:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    replace_file(path, [(json.dumps(content, indent=2) + "\n").encode()])
+    replace_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def _age() -> float:

@@ -28,10 +28,11 @@ from typing import Any
 
 import numpy as np
 
+from constitutive.whole_file import replacing
+
 FORMAT = 1
 MANIFEST = "manifest.json"
 TOLD = ("sampler", "seed", "paths", "steps", "shard_size", "law", "material", "texture_per_path")  # by every manifest
-TEMPORARY = ".writing"
 TENSORS = {"time": np.float64, "U": np.float64, "stress": np.float32, "Z": np.float64}
 INTEGERS = ("index", "attempt", "texture_seed")
 REPORT = "report"
@@ -82,23 +83,18 @@ def write_shard(folder: Path, number: int, arrays: dict[str, np.ndarray], report
     """Write a shard at once: killed at any instant, it is there whole or not at all. Raises OSError."""
     stored = {name: values.astype(TENSORS.get(name, np.float32), copy=False) for name, values in arrays.items()}
     stored |= {name: arrays[name].astype(np.int64) for name in INTEGERS if name in arrays}
-    target = shard_path(folder, number)
-    temporary = target.with_name(target.name + TEMPORARY)
-    with open(temporary, "wb") as file:
+    with replacing(shard_path(folder, number)) as file:
         np.savez(file, allow_pickle=False, report=np.array(json.dumps(report)), **stored)  # type: ignore[arg-type]
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, target)
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Write manifest.json at once. Raises OSError."""
-    temporary = folder / (MANIFEST + TEMPORARY)
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump({"format": FORMAT} | manifest, file, indent=2)
+    with replacing(folder / MANIFEST) as file:
+        file.write(json.dumps({"format": FORMAT} | manifest, indent=2).encode())
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, folder / MANIFEST)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

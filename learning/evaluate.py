@@ -35,6 +35,7 @@ from cases.options import OptionError, command_parser, count, named_material, na
 from constitutive.artefact import read_artefact
 from constitutive.law import LawError
 from constitutive.material import Material, load_material
+from constitutive.whole_file import replace_text
 from learning import checks, evaluation_pictures, evaluation_report, neighbours
 from learning.fresh_paths import PathSet, described, drawn_set, sampler_of, stored_set
 from learning.judgement import Judged, all_known, has_learned, judge, table_of, training_data, training_duration
@@ -262,10 +263,10 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             law.checks = run_checks(every)
             say(options, f"checks, {law.label}", begin)
     result = result_of(options, laws, sets, reference, fine, duration)
-    (folder / FINE_SCALE).write_text(reference.to_toml(), encoding="utf-8")
-    (folder / RESULT).write_text(json.dumps(result, indent=1) + "\n")
+    replace_text(folder / FINE_SCALE, reference.to_toml())
+    replace_text(folder / RESULT, json.dumps(result, indent=1) + "\n")
     text = evaluation_report.markdown(result)
-    (folder / REPORT).write_text(text)
+    replace_text(folder / REPORT, text)
     evaluation_pictures.draw_all(folder, result, laws, sets)
     if not options.quiet:
         print(evaluation_report.terminal(result))

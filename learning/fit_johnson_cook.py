@@ -11,6 +11,8 @@ tension-compression asymmetry, from its twins, and its hardening by stages stay 
 """
 
 import shlex
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -20,6 +22,7 @@ from constitutive.crystal_state import grain_weights
 from constitutive.drive import drive
 from constitutive.material import Material, load_material
 from constitutive.tensor import von_mises
+from constitutive.whole_file import replace_text
 
 EXAMPLE = "python -m learning.fit_johnson_cook --material magnesium_liu2022 --output fit.toml"
 RATES = (1e4, 3e4, 1e5, 3e5, 1e6)  # 1/s
@@ -140,10 +143,12 @@ def main(arguments: list[str] | None = None) -> None:
     constants = fit(stress, source.law.shear_modulus)
     words = ["--material", options.material, "--grains", str(grains), "--output", options.output]
     command = shlex.join(["python", "-m", "learning.fit_johnson_cook", *words])
-    output.write_text(material_text(source, constants, grains, [], command))
-    fitted = load_material(options.output).law
+    with TemporaryDirectory() as place:  # as it will be written, so as rounded
+        draft = Path(place) / output.name
+        draft.write_text(material_text(source, constants, grains, [], command), encoding="utf-8")
+        fitted = load_material(draft).law
     table = residual_table(stress, {rate: strength(fitted, rate) for rate in RATES})
-    output.write_text(material_text(source, constants, grains, table, command))
+    replace_text(output, material_text(source, constants, grains, table, command))
     print("\n".join(["A, B (MPa), n, C: " + ", ".join(f"{x:.4g}" for x in constants), *table, f"{output}"]))
 
 

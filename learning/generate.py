@@ -43,10 +43,10 @@ from cases.options import (
 from constitutive.fft_cell import DIMENSIONS
 from constitutive.jit import source_hash
 from constitutive.material import Material
+from constitutive.whole_file import TEMPORARY
 from fem.folder import alone_in
 from learning.dataset import (
     MANIFEST,
-    TEMPORARY,
     read_manifest,
     read_report,
     shard_count,
@@ -190,7 +190,7 @@ def check_device(options: argparse.Namespace) -> None:
     try:
         import torch
     except ImportError:
-        raise OptionError("--device needs torch: pip install 'multiscale-impact[train]'") from None
+        raise OptionError("--device needs PyTorch: python -m pip install -e '.[train]'") from None
     if options.device == "cuda" and not torch.cuda.is_available():
         raise OptionError("--device cuda: torch finds no GPU here (torch.cuda.is_available() is False)")
 
@@ -335,7 +335,7 @@ def generate(task: Task, manifest: dict[str, Any], folder: Path, options: argpar
     found = {number: read_report(folder, number, indices[number]) for number in range(len(indices))}
     reports = {number: report for number, report in found.items() if report is not None}
     missing = [number for number in found if number not in reports]
-    for leftover in folder.glob(f"*{TEMPORARY}"):
+    for leftover in folder.glob(f"shard_*{TEMPORARY}"):
         leftover.unlink()
     write_manifest(folder, manifest)
     workers = 1 if task.device else options.workers  # one process feeds the device

@@ -19,6 +19,7 @@ from scipy.interpolate import PchipInterpolator
 from cases.options import OptionError, add_output, command_parser, count, natural, new_file, user_errors
 from cases.run_folder import open_run
 from constitutive.tensor import square_root
+from constitutive.whole_file import replacing
 from fem.hex8 import mean_gradient
 from fem.output import read_frame
 from learning.strain_paths import equivalent_strain
@@ -88,7 +89,8 @@ def main(arguments: list[str] | None = None) -> None:
         if not options.quiet:
             strain = equivalent_strain(chosen).max(axis=1)
             print(f"{run}: {len(chosen)} of {len(stretches)} elements, strained to {strain.max():.3g}", file=sys.stderr)
-    np.savez_compressed(path, times=np.concatenate(times), U=np.concatenate(U), runs=np.array(options.runs))
+    with replacing(path) as file:
+        np.savez_compressed(file, times=np.concatenate(times), U=np.concatenate(U), runs=np.array(options.runs))
     if not options.quiet:
         print(f"{sum(len(u) for u in U)} histories at {INSTANTS} instants in {path}")
 

@@ -2,9 +2,13 @@
 
 import csv
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 
 from matplotlib.figure import Figure
+
+from constitutive.whole_file import replace_text
+from fem.picture import save
 
 
 def write_curve(stem: Path, rows: Sequence[Mapping[str, float]]) -> None:
@@ -13,10 +17,11 @@ def write_curve(stem: Path, rows: Sequence[Mapping[str, float]]) -> None:
     Rows may lack keys: a training can be resumed with test paths, or without.
     """
     keys = list(dict.fromkeys(key for row in rows for key in row))
-    with stem.with_name(f"{stem.name}_loss.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, keys, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, keys, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    replace_text(stem.with_name(f"{stem.name}_loss.csv"), text.getvalue())
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
     for key, label in (("train", "training, mean"), ("test_mean", "test, mean"), ("test_p95", "test, 95th percentile")):
@@ -25,4 +30,4 @@ def write_curve(stem: Path, rows: Sequence[Mapping[str, float]]) -> None:
     axes.set(xlabel="iterations", ylabel="relative L2 error of the deviator, %", yscale="log")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
-    figure.savefig(stem.with_name(f"{stem.name}_loss.png"), dpi=120)
+    save(figure, stem.with_name(f"{stem.name}_loss.png"))

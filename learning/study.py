@@ -21,12 +21,13 @@ from typing import Any
 
 import numpy as np
 
+import learning.pytorch  # noqa: F401  # says what to do where it is missing
 from cases.options import OptionError, command_parser, count, user_errors
 from constitutive.drive import drive
 from constitutive.fft_cell import Cell
 from constitutive.material import load_material
 from constitutive.tensor import full
-from fem.output import replace_file
+from constitutive.whole_file import replace_text, replacing
 from learning import dataset, generate, study_paths
 from learning.errors import root_mean_square
 from learning.fine_scale import RESIDUAL
@@ -121,8 +122,8 @@ def answers(folder: Path, scale: Scale, made: Mapping[str, Training]) -> dict[st
             between = np.array([[np.interp(fine, t, column) for column in u.T] for u in U]).swapaxes(1, 2)
             kept[name] = np.array([cell.follow(fine, full(u)).stress[:: scale.substeps] for u in between])
         kept["tension"] = drive(load_material(SPACE).law, 1e-6 * t, full(tension).swapaxes(0, 1)).stress.swapaxes(0, 1)
-        np.savez(folder / "answers.writing.npz", allow_pickle=False, **kept)  # type: ignore[arg-type]
-        (folder / "answers.writing.npz").replace(file)
+        with replacing(file) as written:
+            np.savez(written, allow_pickle=False, **kept)  # type: ignore[arg-type]
     with np.load(file) as stored:
         result: dict[str, np.ndarray] = dict(stored)
     for name, U in groups.items():
@@ -169,7 +170,7 @@ def taylor(folder: Path, scale: Scale, quiet: bool) -> dict[str, Any]:
     file = folder / "taylor.json"
     if not file.exists():
         found = judgement(scale.voxels, 128, 0.2, 1e-6, scale.walks, 50, 1, lambda s: None if quiet else print(s))
-        replace_file(file, [(json.dumps(found, indent=2) + "\n").encode()])
+        replace_text(file, json.dumps(found, indent=2) + "\n")
     return json.loads(file.read_text())
 
 
@@ -210,8 +211,8 @@ def study(folder: Path, name: str, workers: int, quiet: bool, device: str | None
         key: (data, {k: predict(made[f"{m}_{scale.train}"], data.time[:1], data.U[:1]) for k, m in NETWORKS.items()})
         for key, data in (("train", train), ("test", test))
     }
-    (folder / "study.json").write_text(json.dumps(result, indent=2) + "\n")
-    (folder / "study.md").write_text(markdown(result))
+    replace_text(folder / "study.json", json.dumps(result, indent=2) + "\n")
+    replace_text(folder / "study.md", markdown(result))
     draw_all(folder, result, found, samples)
     return result
 
@@ -237,7 +238,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     if not begun.exists():
         if any(folder.iterdir()):
             raise OptionError(f"{folder} is not empty and not a study: name another folder")
-        replace_file(begun, [options.scale.encode()])
+        replace_text(begun, options.scale)
     if begun.read_text() != options.scale:
         raise OptionError(f"{folder} was begun with --scale {begun.read_text()}: name another folder")
     try:

@@ -22,6 +22,7 @@ from constitutive.fft_cell import Cell
 from constitutive.material import load_material
 from constitutive.taylor import build_polycrystal
 from constitutive.tensor import full
+from constitutive.whole_file import replace_text
 from learning.errors import deviator, relative_error, root_mean_square
 from learning.strain_paths import Curve, ImpactSampler, monotonic, path
 
@@ -126,7 +127,7 @@ def main(arguments: list[str] | None = None) -> dict[str, dict[str, float]]:
 
     result = judgement(o.points, o.grains, o.strain, o.duration, o.walks, o.steps, o.seed, say)
     if output:
-        output.write_text(json.dumps({"units": UNITS, "paths": result}, indent=2) + "\n")
+        replace_text(output, json.dumps({"units": UNITS, "paths": result}, indent=2) + "\n")
     if not o.quiet:
         print("\n".join(report(result)))
     return result

@@ -11,9 +11,8 @@ import signal
 import sys
 from pathlib import Path
 
-import torch
-
 from cases.options import OptionError, command_parser, count, natural, new_file, positive, user_errors
+from learning.pytorch import torch
 from learning.train_pca_net import PcaNetTraining
 from learning.train_recurrent import RecurrentTraining
 from learning.training import CHECKPOINT, Training

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from cases.options import OptionError
 from constitutive.artefact import save_artefact
+from constitutive.whole_file import replacing
 from learning import dataset
 from learning.judgement import has_learned
 from learning.loss_curve import write_curve
@@ -175,15 +176,14 @@ class Training(ABC):
                   flush=True)  # fmt: skip
 
     def save(self) -> None:
-        """Write the checkpoint, under a temporary name first."""
+        """Write the checkpoint, whole or not at all."""
         state = {
             "network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(), "curve": self.curve,
             "rng": self.rng.bit_generator.state, "iteration": self.iteration, "seconds": self.seconds,
             "smooth": self.smooth, "caution": self.caution, "identity": self._whole_identity(), "data": self._learned(),
         }  # fmt: skip
-        temporary = self.checkpoint.with_suffix(".writing")
-        torch.save(state, temporary)
-        temporary.replace(self.checkpoint)
+        with replacing(self.checkpoint) as file:
+            torch.save(state, file)
 
     def resume(self) -> None:
         """Go on from the checkpoint. Raises OptionError where there is none that fits."""

@@ -17,19 +17,18 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from cases.options import OptionError, add_output, command_parser, count, natural, new_file, user_errors
 from constitutive.tensor import rotations_from_quaternions
 from constitutive.texture import write_texture
+from learning.pytorch import torch
 
 EXAMPLE = "python -m learning.uniform_texture --grains 128 --output uniform_128.tex"
 STEPS = 600  # of L-BFGS
 REACHED = 1e-4  # of a random texture's squared coefficients, below which they count as vanished
 
 
-def hexagonal_symmetries() -> Tensor:
+def hexagonal_symmetries() -> torch.Tensor:
     """The twelve rotations of hcp as quaternions w, x, y, z (12, 4)."""
     half = np.pi * np.arange(6) / 6.0
     zero = np.zeros(6)
@@ -38,7 +37,7 @@ def hexagonal_symmetries() -> Tensor:
     return torch.tensor(np.concatenate([turns, flips]))
 
 
-def product(a: Tensor, b: Tensor) -> Tensor:
+def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Quaternion products of (..., 4)."""
     w, x, y, z = a.unbind(-1)
     u, i, j, k = b.unbind(-1)
@@ -47,7 +46,7 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     return torch.stack(parts, -1)
 
 
-def energies(q: Tensor, degree: int) -> Tensor:
+def energies(q: torch.Tensor, degree: int) -> torch.Tensor:
     """E_1 ... E_degree of orientations, unit quaternions (n, 4)."""
     equivalents = product(q[:, None], hexagonal_symmetries()[None])
     cosine = torch.einsum("ikc,jc->ikj", equivalents, q).clamp(-1.0, 1.0)
@@ -66,10 +65,10 @@ def uniform_orientations(grains: int, degree: int, seed: int) -> tuple[np.ndarra
     optimiser = torch.optim.LBFGS([q], max_iter=STEPS, history_size=50, line_search_fn="strong_wolfe",
                                   tolerance_grad=1e-12, tolerance_change=1e-14)  # fmt: skip
 
-    def unit() -> Tensor:
+    def unit() -> torch.Tensor:
         return q / q.norm(dim=1, keepdim=True)
 
-    def closure() -> Tensor:
+    def closure() -> torch.Tensor:
         optimiser.zero_grad()
         energy = (weights * energies(unit(), degree)).sum()
         energy.backward()

@@ -23,7 +23,7 @@ def results(task: Task, numbers: list[int], workers: int, dask: str | None = Non
         from joblib import Parallel, delayed
         from joblib.externals.loky.process_executor import TerminatedWorkerError
     except ImportError:
-        raise OptionError("joblib is needed to generate data: pip install 'multiscale-impact[train]'") from None
+        raise OptionError("joblib is needed to generate data: python -m pip install -e '.[train]'") from None
     workers = min(workers, len(numbers))
     compute = partial(compute_shard_for, os.getpid()) if workers > 1 else compute_shard
     pool = Parallel(n_jobs=workers, backend="loky", return_as="generator_unordered")

@@ -213,12 +213,12 @@ def test_killed_and_started_again(small, tmp_path):
     assert part.index.tolist() == sorted(int(p.stem[-5:]) for p in there)
     assert part.manifest["paths"] == len(there) and part.manifest["throughput"]["processor_seconds"] > 0.0
     assert not read_manifest(folder)["complete"]
-    (folder / "shard_00019.npz.writing").write_bytes(b"cut short")
+    (folder / "shard_00019.npz.tmp").write_bytes(b"cut short")
     whole, first = run(folder, *many), load(small)
     assert np.array_equal(whole.index, np.arange(100))
     assert np.array_equal(whole.stress[:20], first.stress) and np.array_equal(whole.Z[:20], first.Z)
     assert {p: p.stat().st_mtime_ns for p in there} == there  # none was computed twice
-    assert not list(folder.glob("*.writing")) and read_manifest(folder)["complete"]
+    assert not list(folder.glob("*.tmp")) and read_manifest(folder)["complete"]
     assert read_manifest(folder)["sessions"][-1]["paths"] == 100 - len(there)
 
 
