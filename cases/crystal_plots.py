@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
+from matplotlib.ticker import MaxNLocator
 
 from constitutive.crystal import Lattice
 from constitutive.crystal_state import grain_weights, initial_texture, orientations, sizes, twin_orientations
@@ -150,7 +151,7 @@ def draw_pole_figures(path: Path, law: Law, lattice: Lattice, F: np.ndarray, sta
         for axes, (name, plane) in zip(grid[row], planes.items(), strict=True):
             vectors, shares = poles(R[kept], weights[kept], lattice.normal(plane), lattice)
             filled = draw_pole_figure(axes, vectors, shares, f"{name} {word}")
-            figure.colorbar(filled, ax=axes, shrink=0.7, label="multiples of random")
+            figure.colorbar(filled, ax=axes, shrink=0.7, label="multiples of random", ticks=MaxNLocator(6, integer=True))
     figure.savefig(path, dpi=120)
 
 

@@ -180,9 +180,12 @@ def _read_elements(block: Block, elements: dict[int, list[int]]) -> list[int]:
 
 def _integers(line: int, words: list[str]) -> list[int]:
     try:
-        return [int(word) for word in words if word]
+        numbers = [int(word) for word in words if word]
     except ValueError:
-        raise ValueError(f"line {line}: '{','.join(words)}' is not a list of whole numbers") from None
+        numbers = []
+    if not numbers:
+        raise ValueError(f"line {line}: '{','.join(words)}' is not a list of whole numbers")
+    return numbers
 
 
 def _generated(line: int, words: list[str]) -> list[int]:

@@ -288,6 +288,7 @@ def test_every_form_of_abaqus_set(tmp_path):
             "element 2 uses node 13, which is not defined",
         ),
         (" 2, 5, 6, 7, 8, 9, 10, 11, 12", " 2, 5, 6, 7, x", "'2,5,6,7,x' is not a list of whole numbers"),
+        (" 1, 1, 2, 3, 14, 5, 6, 7,\n    8", ",,,,,,,,,", "',,,,,,,,' is not a list of whole numbers"),
         ("LOWER", "Lowest", "there is no set 'Lowest' before this line"),
         (", nset=List", "", r"\*NSET has no name"),
         ("*Heading", "*Include, input=other.inp", r"line 1: \*INCLUDE is not followed"),
