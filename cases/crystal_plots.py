@@ -151,7 +151,8 @@ def draw_pole_figures(path: Path, law: Law, lattice: Lattice, F: np.ndarray, sta
         for axes, (name, plane) in zip(grid[row], planes.items(), strict=True):
             vectors, shares = poles(R[kept], weights[kept], lattice.normal(plane), lattice)
             filled = draw_pole_figure(axes, vectors, shares, f"{name} {word}")
-            figure.colorbar(filled, ax=axes, shrink=0.7, label="multiples of random", ticks=MaxNLocator(6, integer=True))
+            whole = MaxNLocator(7, integer=True)
+            figure.colorbar(filled, ax=axes, shrink=0.7, ticks=whole, label="multiples of random")
     figure.savefig(path, dpi=120)
 
 

@@ -18,14 +18,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from cases.impact import check_same, has_material, run_case
 from cases.options import OptionError, chosen_material, command_parser, one_line, positive, user_errors
 from cases.registry import CASES, command_name
 from cases.run_folder import open_run
+from constitutive.law import Law
 from constitutive.whole_file import replace_text
 from fem.elements import MaterialError
 from fem.folder import read_json
 from fem.history import UNITS as HISTORY
+from fem.output import cell_fields
 from fem.picture import save, sheet
 
 VELOCITIES = (100.0, 150.0, 200.0, 250.0, 300.0)  # m/s
@@ -186,6 +190,15 @@ def draw(path: Path, name: str, variants: Sequence[Variant], case: str, folder: 
     save(sheet(cuts, fields, f"{what}, {constant}, {runs[0].frames[-1][0] * 1e6:.3g} µs", captions), path)
 
 
+def check_fields(names: Sequence[str], law: Law) -> None:
+    """Raise OptionError for a name that is no field of one component of the law's runs."""
+    fields = cell_fields(law, np.eye(3)[None], np.zeros((1, 6)), law.initial_state(1))
+    scalars = [name for name, values in fields.items() if values.ndim == 1]
+    for name in names:
+        if name not in scalars:
+            raise OptionError(f"--fields {name}: no field of one component; there are {', '.join(scalars)}")
+
+
 @user_errors
 def main(arguments: list[str] | None = None) -> None:
     """Run what is missing, then draw and list everything."""
@@ -193,6 +206,7 @@ def main(arguments: list[str] | None = None) -> None:
     base = CASES[study.case].parser().parse_args(given)
     if base.no_fields or base.restart:
         raise OptionError("a study draws its runs' frames and goes on by itself: leave --no-fields and --restart out")
+    check_fields(study.fields, chosen_material(base).law)
     folder = Path(study.output or f"runs/{study.case}_study")
     sheets = series(study, own_variant(study.case, base))
     variants = list(dict.fromkeys(variant for row in sheets.values() for variant in row))

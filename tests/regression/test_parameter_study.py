@@ -236,6 +236,7 @@ def test_shapes_keep_length_and_size_of_elements():
         (["rod", "--velocities", "--shapes"], "name at least one number"),
         (["rod", "--lenght", "1"], "--lenght"),
         (["rod", "--no-fields"], "leave --no-fields"),
+        (["rod", "--fields", "von_mises", "stress"], "--fields stress: no field of one component; there are von_mises"),
         (["plate", "--law", "johnson_cok"], "did you mean 'johnson_cook'?"),
     ],
 )
