@@ -145,14 +145,19 @@ class Elements:
         return F, self._points(self.stress), self._states(wanted)
 
     def mean_values(self, components: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Volume means over the points of each element: F (m, 3, 3), stress (m, 6), state (m, k), as `point_values`."""
+        """Volume means over the points of each element: F (m, 3, 3), stress (m, 6), state (m, k), as `point_values`.
+
+        F is scaled so that det F is the mean of the points' determinants, the dilatation of the element: where points
+        turn against each other, the determinant of their mean is smaller by far more than an elastic strain.
+        """
         values = self.point_values(components)
         if self.points == 1:
             F, stress, state = values
             return F[:, 0], stress[:, 0], state[:, 0]
         weight = self.point_volumes() / self.point_volumes().sum(axis=1, keepdims=True)
         F, stress, state = (np.einsum("mp,mp...->m...", weight, value) for value in values)
-        return F, stress, state
+        dilatation = np.einsum("mp,mp->m", weight, np.linalg.det(values[0]))
+        return F * np.cbrt(dilatation / np.linalg.det(F))[:, None, None], stress, state
 
     def law_energies(self) -> tuple[float, float] | None:
         """Stored energy and plastic work of all points by the law's own account, J; None where the law has none."""

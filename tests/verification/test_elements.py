@@ -301,6 +301,19 @@ def test_cauchy_stress_is_objective_through_the_element(elastic):
 
 
 @both
+def test_volumetric_strain_is_the_change_of_volume_where_points_turn_apart(kind, elastic):
+    """A bar bent to a tenth of a radian an element: its pressure is -K e_v, with the law's e_v."""
+    mesh = box((1.0, 1.0, 4.0), (1, 1, 4))
+    x, angle = mesh.points, 0.1 * mesh.points[:, 2]
+    bent = np.column_stack([(x[:, 0] + 10.0) * np.cos(angle) - 10.0, x[:, 1], (x[:, 0] + 10.0) * np.sin(angle)])
+    elements = kind(mesh, elastic, STRONG)
+    nodal_force(elements, mesh, bent - x)
+    fields = cell_fields(elastic, *elements.mean_values())
+    K = elastic.p_wave_modulus - 4.0 / 3.0 * elastic.shear_modulus
+    assert fields["volumetric_strain"] == pytest.approx(-fields["pressure"] / K, abs=1e-6)
+
+
+@both
 @pytest.mark.parametrize("name", ["recurrent", "taylor", "j2"])
 def test_fields_and_energies_need_no_more_of_the_state_than_the_law_says(kind, name):
     """Of the components that the law names they are those of the whole state, of block-wise and point-major laws."""
