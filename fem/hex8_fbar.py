@@ -15,7 +15,8 @@ omega^2 <= 8 / rho0 (K tr Gm + 2 G mean_q max_eig G_q),   G_q = sum_I g_I (x) g_
 
 (Gm: the same from dV/dx_I / V).
 
-Bulk viscosity as in hex8r.py. The work of stress is the work of the element's forces less that of bulk viscosity.
+Bulk viscosity as in hex8r.py, with tr Gm in xi. The work of stress is the work of the element's forces less that of
+bulk viscosity.
 """
 
 from collections.abc import Sequence
@@ -150,12 +151,14 @@ def _volumetric_forces(numbers, dt, volume, volume_old, pressure, force_old, lim
         trace = 0.0
         for k in range(24):
             trace += w[_GROWTH + k * E + e] * w[_GROWTH + k * E + e]
-        omega = np.sqrt(8.0 / density * (bulk * trace / (V * V) + 2.0 * shear * w[_FREQUENCY + e] / volume[e]))
+        trace /= V * V
+        omega2 = 8.0 / density * (bulk * trace + 2.0 * shear * w[_FREQUENCY + e] / volume[e])
+        omega = np.sqrt(omega2)
         L = 2.0 * c / omega
         d = (V - volume_old[e]) / (V * dt)
         squeeze = max(-d, 0.0)
         p_v = density * volume[e] / V * (-b1 * c * L * d + (b2 * L * squeeze) * (b2 * L * squeeze))
-        xi = b1 + b2 * b2 * L / c * squeeze
+        xi = (b1 + b2 * b2 * L / c * squeeze) * 8.0 * c * c * trace / omega2
         limit[e] = 2.0 * (np.sqrt(1.0 + xi * xi) - xi) / omega
         viscous = -0.5 * (p_v + pressure[e]) * (V - volume_old[e])
         pressure[e], volume_old[e] = p_v, V

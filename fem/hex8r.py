@@ -8,12 +8,15 @@ a        = viscous coefficient * rho c L0^2 / 4             L0 = V0^(1/3), c P-w
 k        = stiffness coefficient * G L0 / 12                1 would be the full elastic hourglass stiffness of a cube
 p_v      = rho (b1 c L (-d) + (b2 L d)^2 [d < 0])           bulk viscosity, d = tr D, L = 2 c / omega the current length
 omega^2 <= 8 / rho0 (lambda tr Gh + 2 G max_eig Gh)         Gh = F^-T (sum_I B_I (x) B_I) F^-1
-dt      <= 2 / omega (sqrt(1 + xi^2) - xi)                  xi = b1 + b2^2 L / c max(-d, 0)
+dt      <= 2 / omega (sqrt(1 + xi^2) - xi)                  xi = (b1 + b2^2 L / c max(-d, 0)) 8 c^2 tr Gh / omega^2
 dt      <= 2 / (e + sqrt(e^2 + 64 k / (rho0 L0^3)))         e = 32 a / (rho0 L0^3): hourglass patterns
 
 Differences u_I - u_0 make a translating element see F = I to the last bit. The largest eigenvalue is bounded by
 m + sqrt(2) s, m and s the mean and deviation of the three (Wolkowicz & Styan 1980): exact for cubes and for flat
 elements. Work is summed by the trapezoidal rule, the exact conjugate of central differences.
+
+The last factor of xi, 1 to 3, is what bulk viscosity damps a change of volume more than the modulus c^2 rho would have
+it: in the breathing mode of a cube with nu = 0 it is 3.
 
 What the bounds hold for: omega counts the unstrained material's moduli in the element's current shape and no stress.
 It is rigorous for a free element without stress, and holds while elastic strains are small (metals), however large the
@@ -71,7 +74,10 @@ def symmetric_times(S, A):
 
 @inline
 def squared_frequency(density, p_wave_modulus, shear_modulus, cofactor, J, metric):
-    """Bound on the highest squared frequency of a uniform-gradient element, from sum_I B_I (x) B_I in `metric`."""
+    """Bound on the highest squared frequency of a uniform-gradient element, from sum_I B_I (x) B_I in `metric`.
+
+    Second, the squared frequency of a fluid of the same P-wave modulus: 8 c^2 tr Gh.
+    """
     G = push_forward(cofactor, metric)
     scale = 1.0 / (J * J)
     trace = (G[0] + G[1] + G[2]) * scale
@@ -79,7 +85,7 @@ def squared_frequency(density, p_wave_modulus, shear_modulus, cofactor, J, metri
     spread = max(norm_squared(G) * scale * scale / 3.0 - mean * mean, 0.0)
     largest = mean + np.sqrt(2.0 * spread)
     lame = max(p_wave_modulus - 2.0 * shear_modulus, 0.0)
-    return 8.0 / density * (lame * trace + 2.0 * shear_modulus * largest)
+    return 8.0 / density * (lame * trace + 2.0 * shear_modulus * largest), 8.0 / density * p_wave_modulus * trace
 
 
 @njit
@@ -141,14 +147,14 @@ def _stress_forces(numbers, dt, B, volume, length, F_old, stress, pressure, limi
             m3 += x * y
             m4 += y * z
             m5 += x * z
-        omega2 = squared_frequency(density, modulus, shear, cof, J, (m0, m1, m2, m3, m4, m5))
+        omega2, fluid2 = squared_frequency(density, modulus, shear, cof, J, (m0, m1, m2, m3, m4, m5))
         omega = np.sqrt(omega2)
         L = 2.0 * c / max(omega, 1e-300) if volume[p] > 0.0 else 0.0
         growth = contract(cof, dF)
         d = growth / (J * dt)
         squeeze = max(-d, 0.0)
         p_v = density / J * (-b1 * c * L * d + (b2 * L * squeeze) * (b2 * L * squeeze))
-        xi = b1 + b2 * b2 * L / c * squeeze
+        xi = (b1 + b2 * b2 * L / c * squeeze) * fluid2 / max(omega2, 1e-300)
         limit[p] = 2.0 * (np.sqrt(1.0 + xi * xi) - xi) / max(omega, 1e-300)
         if volume[p] > 0.0:
             limit[p] = min(limit[p], hourglass * length[p])

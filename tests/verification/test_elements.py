@@ -240,7 +240,10 @@ def pressed_cube(kind, law, height, rate, dt, b1, b2):
 @pytest.mark.parametrize("height", [1.0, 0.5])
 @pytest.mark.parametrize("rate", [-2e4, 2e4])
 def test_bulk_viscosity_is_as_printed(kind, height, rate, elastic):
-    """p_v = rho (b1 c L (-d) + (b2 L d)^2 [d < 0]) and the step 2 / omega (sqrt(1 + xi^2) - xi), L = 2 c / omega."""
+    """p_v = rho (b1 c L (-d) + (b2 L d)^2 [d < 0]) and the step 2 / omega (sqrt(1 + xi^2) - xi), L = 2 c / omega.
+
+    xi = (b1 + b2^2 L / c max(-d, 0)) 8 c^2 tr Gh / omega^2.
+    """
     b1, b2, dt = 0.06, 1.2, 1e-7
     damped, force = pressed_cube(kind, elastic, height, rate, dt, b1, b2)
     free, elastic_force = pressed_cube(kind, elastic, height, rate, dt, 0.0, 0.0)
@@ -249,8 +252,29 @@ def test_bulk_viscosity_is_as_printed(kind, height, rate, elastic):
     p_v = elastic.density / height * (-b1 * c * L * rate + (b2 * L * squeeze) ** 2)
     assert damped.element_values(damped.pressure) == pytest.approx(p_v, rel=1e-6)
     assert elastic_force - force == pytest.approx(p_v, rel=1e-4)  # on 1 m2
-    xi = b1 + b2**2 * L / c * squeeze
+    trace = 0.5 * (2.0 + 1.0 / height**2)  # of Gh
+    xi = (b1 + b2**2 * L / c * squeeze) * 2.0 * L**2 * trace
     assert damped.stable_step()[0] == pytest.approx(L / c * (np.sqrt(1 + xi * xi) - xi), rel=1e-6)
+
+
+@both
+@pytest.mark.parametrize("nu", [0.0, 0.3])
+@pytest.mark.parametrize("b1", [0.06, 0.5])
+def test_a_breathing_cube_is_stable_up_to_the_bound_with_bulk_viscosity(kind, nu, b1):
+    """Of `hex8r` and no further: the mode of a free cube that bulk viscosity damps most."""
+    law = law_definition("neo_hookean").build({"density": 8000.0, "youngs_modulus": 2e11, "poissons_ratio": nu})
+    mesh = box((1.0, 1.0, 1.0), (1, 1, 1))
+    elements = kind(mesh, law, Controls(b1, 0.0, 0.0, 0.0))
+    nodal_force(elements, mesh, np.zeros((8, 3)))
+    limit = elements.stable_step()[0]
+    for factor in (0.99, 1.01):
+        dt, u, v = factor * limit, np.zeros((8, 3)), 1e-9 * (mesh.points - 0.5)
+        elements = kind(mesh, law, Controls(b1, 0.0, 0.0, 0.0))
+        for _ in range(1000):
+            u += dt * v
+            v -= dt * nodal_force(elements, mesh, u, dt, v) / (law.density / 8.0)
+        stable = np.abs(v).max() < 1e-7
+        assert stable == (factor < 1.0) or (kind is Hex8 and stable)
 
 
 def hourglass_limit(elastic, viscosity, stiffness) -> float:
