@@ -151,7 +151,11 @@ def _vtu(
     cells: Mapping[str, np.ndarray],
     units: Mapping[str, str],
 ) -> Iterable[bytes]:
-    """The bytes of a VTU file: an XML header that describes the arrays, then the raw arrays, each after its length."""
+    """The bytes of a VTU file: an XML header that describes the arrays, then the raw arrays, each after its length.
+
+    The raw arrays lie in the reverse order: meshio looks for them by their offsets, and while it does so gives those
+    that it has found other offsets, of which some may be those of arrays that come later in the file.
+    """
     m = len(hexes)
     sections = {
         "PointData": {name: np.asarray(values, "<f4") for name, values in points.items()},
@@ -163,8 +167,8 @@ def _vtu(
             "types": np.full(m, VTK_HEXAHEDRON, np.uint8),
         },
     }
-    arrays: list[np.ndarray] = []
-    offset = 0
+    arrays = [np.ascontiguousarray(values) for members in sections.values() for values in members.values()]
+    offset = sum(8 + values.nbytes for values in arrays)
     header = [
         '<?xml version="1.0"?>',
         '<VTKFile type="UnstructuredGrid" version="1.0" byte_order="LittleEndian" header_type="UInt64">',
@@ -175,13 +179,12 @@ def _vtu(
     for section, members in sections.items():
         header.append(f"<{section}>")
         for name, values in members.items():
+            offset -= 8 + values.nbytes
             header.append(_data_array(name, values, offset, "m" if section == "Points" else units.get(name)))
-            arrays.append(np.ascontiguousarray(values))
-            offset += 8 + values.nbytes
         header.append(f"</{section}>")
     header.append('</Piece></UnstructuredGrid><AppendedData encoding="raw">')
     yield ("\n".join(header) + "\n_").encode()
-    for values in arrays:
+    for values in reversed(arrays):
         yield np.uint64(values.nbytes).astype("<u8").tobytes()
         yield values.tobytes()
     yield b"\n</AppendedData></VTKFile>\n"

@@ -86,6 +86,20 @@ def test_meshio_reads_a_frame(tmp_path, law, rng):
     assert np.array_equal(mesh.cell_data["stress"][0], fields["stress"].astype(np.float32))
 
 
+def test_a_frame_of_any_mesh_is_read_back(tmp_path, law, rng):
+    """Of some sizes, 1 x 1 x 2 for one, meshio took one array for another and the frame for damaged."""
+    for cells in ((1, 1, 1), (1, 1, 2), (1, 2, 2), (1, 3, 8), (2, 2, 3), (2, 3, 4)):
+        mesh, count = box((1.0, 1.0, 1.0), cells), int(np.prod(cells))
+        displacement, F = rng.normal(size=mesh.points.shape), np.eye(3) + 0.1 * rng.normal(size=(count, 3, 3))
+        fields = cell_fields(law, F, rng.normal(size=(count, 6)), law.initial_state(count))
+        path = FieldWriter(tmp_path / "x".join(map(str, cells)), mesh).write(0, 0.0, displacement, displacement, fields)
+        found = read_frame(path)
+        assert np.array_equal(found.points, mesh.points + displacement)
+        assert np.array_equal(found.point_data["displacement"], displacement.astype(np.float32))
+        for name, values in fields.items():
+            assert np.array_equal(np.squeeze(found.cell_data[name][0]), np.squeeze(values.astype(np.float32)))
+
+
 def test_arrays_carry_units_and_component_names(tmp_path, law, rng):
     write(tmp_path, [frame(rng, law)], law)
     grid = pyvista.read(tmp_path / "fields/frame_0000.vtu")
