@@ -1,6 +1,7 @@
 """A run and its folder: what is refused, what is kept, what a restart changes."""
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from fem.folder import RunError, alone_in, read_json
 from fem.history import History, read_history
 from fem.meshing import box
 from fem.model import Model
-from fem.output import OutputError, frame_times
+from fem.output import OutputError, frame_times, read_frame
 from fem.run import ROUND_OFF, Case, Monitor, Settings, run
 
 NUMBERS = {"density": 8960.0, "youngs_modulus": 1.2e11, "poissons_ratio": 0.34}
@@ -171,6 +172,37 @@ def test_a_restart_does_not_go_back(folder):
     with pytest.raises(RunError, match="computed to 2e-06 s already"):
         run(bar(), 1e-6, folder, case=Case(files={"options.json": "{}"}), restart=True)
     assert contents(folder) == before
+
+
+def test_the_summary_has_the_largest_values_of_the_last_frame(tmp_path):
+    summary = run(bar(), 1e-6, tmp_path, frames=1).summary
+    cells = read_frame(tmp_path / frame_times(tmp_path / "fields.pvd")[-1][1]).cell_data
+    for name in ("von_mises", "deviatoric_strain", "equivalent_plastic_strain"):
+        assert np.ptp(cells[name]) > 0.0
+        assert summary[f"max_{name}"] == pytest.approx(cells[name][0].max(), rel=1e-6)
+
+
+def test_the_summary_says_which_part_of_the_elements_left_the_envelope():
+    model = bar()
+    model.law = replace(LAW, fields=lambda F, state: {"outside_envelope": np.array([0.0, 0.2])})
+    assert run(model, 1e-8).summary["outside_envelope_fraction"] == 0.5
+
+
+def test_the_largest_energy_error_is_that_of_all_times():
+    result = run(bar(), 5e-6, records=50)
+    error = np.abs(result.history.column("error"))
+    assert result.summary["max_energy_error"] == error.max() > error[-1] == abs(result.summary["energy_error"])
+
+
+def test_a_quarter_reports_stored_energy_and_plastic_work_of_the_whole():
+    """D = V (sigma_y p + H p^2 / 2) in each of the two elements; what is stored is the rest of the work on them."""
+    quarter = bar()
+    quarter.mirrored = "xy"
+    one, four = (run(model, 1e-6) for model in (bar(), quarter))
+    p = one.solver.elements.mean_values()[2][:, LAW.state_slice("equivalent_plastic_strain")]
+    assert one.summary["plastic_work"] == pytest.approx(np.sum(1e-9 * (1e8 * p + 0.5e8 * p**2)), rel=1e-9)
+    for key in ("stored_energy", "plastic_work"):
+        assert four.summary[key] == pytest.approx(4.0 * one.summary[key], rel=1e-12) and one.summary[key] > 0.0
 
 
 def test_hourglass_energy_of_a_body_without_internal_energy():

@@ -122,6 +122,17 @@ def test_work_of_a_closed_small_step_is_the_energy(kind, elastic):
     assert np.abs(elements.work[:, 1:]).max() <= 1e-12 * elements.work[:, 0].sum()
 
 
+@both
+def test_mean_stress_of_a_distorted_element_is_that_of_its_forces(kind, elastic):
+    """sum_I f_I (x) X_I is the integral of the stress; the points of hex8 have different volumes."""
+    mesh = Mesh(INNER, np.arange(8)[None])
+    elements = kind(mesh, elastic, Controls(0.0, 0.0, 0.0, 0.0))
+    force = nodal_force(elements, mesh, 1e-7 * np.random.default_rng(9).normal(size=(8, 3)))
+    stress = full(elements.mean_values()[1][0])
+    virial = force.T @ mesh.points / elements.point_volumes().sum()
+    assert stress == pytest.approx(virial, abs=1e-5 * np.abs(virial).max())
+
+
 def test_hourglass_patterns_resist_only_what_the_mean_gradient_cannot_see(elastic):
     mesh = box((1.0, 1.0, 1.0), (1, 1, 1))
     for pattern in HOURGLASS:
@@ -191,25 +202,44 @@ def test_a_spinning_body_has_no_force_at_the_start(element, elastic):
     assert (Solver(model).force == 0.0).all()
 
 
+def frequencies(kind, law, points) -> tuple[float, float]:
+    """Highest frequency of an element with corners (8, 3) by brute force, and the bound of its stable step, 1/s."""
+    mesh, still = Mesh(points, np.arange(8)[None]), Controls(0.0, 0.0, 0.0, 0.0)
+    elements = kind(mesh, law, still)
+    nodal_force(elements, mesh, np.zeros((8, 3)))
+    K, h = np.empty((24, 24)), 1e-7
+    for k in range(24):
+        u = np.zeros(24)
+        u[k] = h
+        K[:, k] = nodal_force(kind(mesh, law, still), mesh, u.reshape(8, 3)).ravel() / h
+    mass = elements.point_volumes().sum() * law.density / 8.0
+    return np.sqrt(np.linalg.eigvalsh(0.5 * (K + K.T)).max() / mass), 2.0 / elements.stable_step()[0]
+
+
+def random_corners(rng) -> np.ndarray:
+    """Corners (8, 3) of a distorted box."""
+    return OUTER * rng.uniform(0.3, 1.0, 3) + 0.08 * rng.normal(size=(8, 3))
+
+
 @both
 def test_frequency_bound_holds_and_is_close(kind, elastic):
     """The stable step from the bound against the highest eigenvalue of random elements, by brute force."""
     rng = np.random.default_rng(4)
     for _ in range(4):
-        points = OUTER * rng.uniform(0.3, 1.0, 3) + 0.08 * rng.normal(size=(8, 3))
-        mesh = Mesh(points, np.arange(8)[None])
-        elements = kind(mesh, elastic, Controls(0.0, 0.0, 0.0, 0.0))
-        nodal_force(elements, mesh, np.zeros((8, 3)))
-        bound = 2.0 / elements.stable_step()[0]
-        K, h = np.empty((24, 24)), 1e-7
-        for k in range(24):
-            u = np.zeros(24)
-            u[k] = h
-            K[:, k] = nodal_force(kind(mesh, elastic, Controls(0.0, 0.0, 0.0, 0.0)), mesh, u.reshape(8, 3)).ravel() / h
-        mass = elements.point_volumes().sum() * elastic.density / 8.0
-        highest = np.sqrt(np.linalg.eigvalsh(0.5 * (K + K.T)).max() / mass)
+        highest, bound = frequencies(kind, elastic, random_corners(rng))
         assert highest <= bound * (1 + 1e-6)
         assert bound < 1.4 * highest
+
+
+@both
+@pytest.mark.parametrize("nu", [-0.9, -0.3])
+def test_frequency_bound_holds_for_solids_that_widen_when_stretched(kind, nu):
+    """Poisson's ratio below 0, where Lame's first constant is negative."""
+    auxetic = law_definition("neo_hookean").build({"density": 8e3, "youngs_modulus": 2e11, "poissons_ratio": nu})
+    rng = np.random.default_rng(4)
+    for _ in range(2):
+        highest, bound = frequencies(kind, auxetic, random_corners(rng))
+        assert highest <= bound * (1 + 1e-6)
 
 
 @both
@@ -277,9 +307,9 @@ def test_a_breathing_cube_is_stable_up_to_the_bound_with_bulk_viscosity(kind, nu
         assert stable == (factor < 1.0) or (kind is Hex8 and stable)
 
 
-def hourglass_limit(elastic, viscosity, stiffness) -> float:
-    """Stable step in s of a unit cube without bulk viscosity."""
-    mesh = box((1.0, 1.0, 1.0), (1, 1, 1))
+def hourglass_limit(elastic, viscosity, stiffness, side=1.0) -> float:
+    """Stable step in s of a cube without bulk viscosity."""
+    mesh = box((side, side, side), (1, 1, 1))
     elements = Hex8r(mesh, elastic, Controls(0.0, 0.0, viscosity, stiffness))
     nodal_force(elements, mesh, np.zeros((8, 3)))
     return elements.stable_step()[0]
@@ -299,6 +329,27 @@ def test_hourglass_control_of_a_cube_is_stable_up_to_the_bound_and_no_further(vi
         assert (np.abs(v).max() < 1e-7) == stable
 
 
+def test_hourglass_control_is_as_printed():
+    """Full stiffness is that of a cube of nu = 1/4 in bending; viscous forces are a gammadot; the step is as L0."""
+    law = law_definition("neo_hookean").build({"density": 8e3, "youngs_modulus": 2e11, "poissons_ratio": 0.25})
+    side, dt, coefficient = 0.01, 1e-7, 0.3
+    mesh, u = box((side,) * 3, (1, 1, 1)), np.zeros((8, 3))
+    pattern = u[mesh.hexes[0], 2] = HOURGLASS[0]  # eta zeta
+    u *= 1e-7 * side
+    gradients, weight = gauss_gradients(mesh.points[mesh.hexes])
+    H = np.einsum("Ii,qIj->qij", u[mesh.hexes[0]], gradients[0])
+    strain, G = 0.5 * (H + H.swapaxes(1, 2)), law.shear_modulus
+    trace = np.trace(strain, axis1=1, axis2=2)
+    energy = weight[0] @ (0.5 * (law.p_wave_modulus - 2.0 * G) * trace**2 + G * np.sum(strain**2, axis=(1, 2)))
+    stiff = nodal_force(Hex8r(mesh, law, STRONG), mesh, u, velocity=0.0 * u)
+    assert 0.5 * np.sum(stiff * u) == pytest.approx(energy, rel=1e-6)
+    viscous = nodal_force(Hex8r(mesh, law, Controls(0.0, 0.0, coefficient, 0.0)), mesh, u, dt)
+    a = coefficient * law.density * law.wave_speed * side**2 / 4.0
+    assert viscous[mesh.hexes[0], 2] == pytest.approx(a * 8.0 * 1e-7 * side / dt * pattern, rel=1e-6)
+    for control in ((0.3, 0.0), (0.0, 30.0)):
+        assert hourglass_limit(law, *control, side) == pytest.approx(side * hourglass_limit(law, *control), rel=1e-9)
+
+
 def test_little_hourglass_control_costs_no_steps(elastic):
     free = hourglass_limit(elastic, 0.0, 0.0)
     assert hourglass_limit(elastic, 0.01, 0.0) == hourglass_limit(elastic, 0.0, 0.004) == free
@@ -310,6 +361,23 @@ def test_much_hourglass_viscosity_damps(elastic):
     model.velocity[:] = np.random.default_rng(7).normal(size=model.velocity.shape)
     result = run(model, 5e-3)
     assert result.summary["kinetic_energy"] < result.solver.initial_energy
+
+
+@pytest.mark.parametrize("element", ["hex8r", "hex8"])
+def test_energy_balances_to_round_off_and_each_part_is_its_own(element, elastic):
+    """Random velocities, all kinds of damping, a constant step: nothing is lost, and stress has stored what it says."""
+    controls = Controls(linear_viscosity=0.3, hourglass_viscosity=0.05, hourglass_stiffness=0.05)
+    model = Model(box((1.0, 1.0, 1.0), (3, 3, 3)), elastic, element, controls)
+    model.velocity[:] = 10.0 * np.random.default_rng(7).normal(size=model.velocity.shape)
+    solver = Solver(model)
+    dt = 0.2 * solver.stable_step()
+    for _ in range(100):
+        solver.step(dt)
+        assert abs(solver.energies()["error"]) < 1e-13
+    energies, (stored, _) = solver.energies(), solver.elements.law_energies()
+    assert solver.elements.work[:, 0].sum() == pytest.approx(stored, rel=2e-3)
+    assert energies["viscous"] > 0.1 * stored
+    assert (energies["hourglass"] > stored) == (element == "hex8r")
 
 
 def test_cauchy_stress_is_objective_through_the_element(elastic):
