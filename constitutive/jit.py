@@ -2,8 +2,9 @@
 
 Numba's own disk cache looks only at the file of the function it caches, so it serves old machine code when a callee in
 another file has changed. Here the cache folder is named by a hash of all sources of the project and of the Numba and
-Python versions: any edit leads to a new, empty folder. The base folder is `$NUMBA_CACHE_DIR` where set, else
-`.kernels/` beside the packages in a source checkout, else the user's cache folder.
+Python versions: any edit leads to a new, empty folder. Functions of other packages, whose sources the hash does not
+know, are compiled by each process anew. The base folder is `$NUMBA_CACHE_DIR` where set, else `.kernels/` beside the
+packages in a source checkout, else the user's cache folder.
 """
 
 import hashlib
@@ -63,6 +64,11 @@ def _use_cache() -> None:
 _use_cache()
 
 
+def kept(function: Callable) -> bool:
+    """Whether the machine code of a function may be kept: only where the folder's hash covers its sources."""
+    return bool(OPTIONS["cache"]) and function.__module__.partition(".")[0] in PACKAGES
+
+
 def njit(*signature: Any, name: str | None = None, **options: Any) -> Any:
     """`numba.njit` with the project's options; usable bare, with a signature, or with options.
 
@@ -80,7 +86,7 @@ def njit(*signature: Any, name: str | None = None, **options: Any) -> Any:
         if name is not None:
             function.__qualname__ += f".{name}"
         compiler: Any = numba.njit
-        dispatcher = compiler(*signature, **(OPTIONS | options))(function)
+        dispatcher = compiler(*signature, **(OPTIONS | {"cache": kept(function)} | options))(function)
         return known_as(f"{function.__module__}.{function.__qualname__}", dispatcher)
 
     return decorate

@@ -35,7 +35,7 @@ import numpy as np
 from numba import types
 from numba.cpython.unsafe import tuple as unsafe_tuple
 
-from constitutive.jit import inline, known_as, njit
+from constitutive.jit import inline, kept, known_as, njit
 
 tuple_setitem = known_as("tuple_setitem", unsafe_tuple.tuple_setitem)
 
@@ -260,7 +260,7 @@ def block_of_points(update: Callable, state_size: int) -> Callable:
     load_state = _loader(state_size)
     source = getattr(update, "py_func", update)
 
-    @njit(_BLOCK_SIGNATURE, name=f"{source.__module__}.{source.__qualname__}.{state_size}")
+    @njit(_BLOCK_SIGNATURE, name=f"{source.__module__}.{source.__qualname__}.{state_size}", cache=kept(source))
     def update_block(params, F_old, F_new, dt, stress, state, status):
         worst = 0
         for p in range(BLOCK):

@@ -36,6 +36,36 @@ for name in sys.argv[1:]:
     print(float(stress) / law.shear_modulus, sum(law.update_block.stats.cache_misses.values()))
 """
 
+THEIR_BLOCK = """
+from constitutive.law import BLOCK, compile_block
+from theirs import callee
+def update_block(params, F_old, F_new, dt, stress, state, status):
+    for p in range(BLOCK):
+        stress[p], status[p] = callee.f(F_new[p]), 0
+    return 0
+update_block = compile_block(update_block)
+"""
+
+THEIR_POINT = """
+from constitutive.jit import inline
+from constitutive.law import block_of_points
+from theirs import callee
+@inline
+def update(params, F_old, F_new, dt, stress, state):
+    return (callee.f(F_new[0]), 0.0, 0.0, 0.0, 0.0, 0.0), state, 0
+update_block = block_of_points(update, 0)
+"""
+
+THEIRS = """
+import numpy as np
+from constitutive.law import Law
+from theirs.law import update_block
+law = Law("theirs", 1.0, 1.0, 1.0, np.zeros(0), (), update_block)
+F, stress = np.tile(np.eye(3), (1, 1, 1)), np.zeros((1, 6))
+law.update(F, F, 1.0, stress, np.zeros((1, 0)))
+print(float(stress[0, 0]))
+"""
+
 
 @pytest.fixture
 def checkout(tmp_path):
@@ -71,6 +101,18 @@ def test_edits_take_effect_and_a_second_start_is_served_from_the_cache(checkout)
     assert start(checkout)[0] == pytest.approx(0.5)
     tensor.write_text(text)
     assert start(checkout) == (stress, 0)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_edits_of_a_third_partys_law_take_effect(checkout, wrapped):
+    """Also where a callee is edited in a file of its own, which Numba's cache of the caller does not look at."""
+    package = checkout / "theirs"
+    package.mkdir()
+    (package / "law.py").write_text(THEIR_POINT if wrapped else THEIR_BLOCK)
+    callee, text = package / "callee.py", "from constitutive.jit import njit\n\n@njit\ndef f(x):\n    return {} * x\n"
+    for factor in ("1.0", "2.0"):
+        callee.write_text(text.format(factor))
+        assert run(checkout, THEIRS).strip() == factor
 
 
 def test_kernels_are_compiled_anew_where_there_is_no_place_to_keep_them(checkout):
