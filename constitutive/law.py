@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import numpy as np
@@ -315,8 +315,20 @@ def law_definition(name: str) -> LawDefinition:
         return import_module(BUILT_IN[name]).LAW
     for point in entry_points(group=ENTRY_POINT_GROUP):
         if point.name == name:
-            return point.load()
+            return _loaded(point)
     raise LawError(f"no law is called '{name}'{did_you_mean(name, law_names())}; the laws are {', '.join(law_names())}")
+
+
+def _loaded(point: EntryPoint) -> LawDefinition:
+    """What a third party's entry point names. Raises LawError where that is not there, or no LawDefinition."""
+    where = f"law '{point.name}': its entry point {point.value}"
+    try:
+        found = point.load()
+    except (ImportError, AttributeError) as error:
+        raise LawError(f"{where} cannot be loaded ({error}): mend the package that names it") from error
+    if not isinstance(found, LawDefinition):
+        raise LawError(f"{where} must name a LawDefinition, not a {type(found).__name__}")
+    return found
 
 
 def did_you_mean(word: str, known: list[str]) -> str:

@@ -228,6 +228,21 @@ def test_a_third_party_adds_a_law_by_an_entry_point(monkeypatch):
     assert law_definition("rubber").build(values).shear_modulus == 1e6
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("constitutive.no_such_module:LAW", "cannot be loaded .*no_such_module"),
+        ("constitutive.neo_hookean:LOW", "cannot be loaded .*LOW"),
+        ("constitutive.neo_hookean:update", "must name a LawDefinition, not a"),
+    ],
+)
+def test_an_entry_point_that_names_no_law_is_told(monkeypatch, value, words):
+    point = EntryPoint("rubber", value, constitutive.law.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(constitutive.law, "entry_points", lambda group: [point])
+    with pytest.raises(LawError, match=f"law 'rubber': its entry point {value} {words}"):
+        law_definition("rubber")
+
+
 def test_an_unknown_law_is_answered_with_the_nearest():
     with pytest.raises(LawError, match=r"did you mean 'johnson_cook'\?"):
         law_definition("jonson_cook")
