@@ -43,8 +43,10 @@ class Artefact:
         if name not in self.arrays:
             raise LawError(f"{self.path}: the artefact lacks the array '{name}'; make it again with learning.train")
         array = self.arrays[name]
-        if array.shape != shape or array.dtype.kind != "f" or not np.all(np.isfinite(array)):
+        if array.shape != shape or array.dtype.kind != "f":
             raise LawError(f"{self.path}: array '{name}' must be finite numbers of shape {shape}, it has {array.shape}")
+        if not np.all(np.isfinite(array)):
+            raise LawError(f"{self.path}: array '{name}' holds numbers that are not finite; make it again")
         return array
 
     def entry(self, *keys: str) -> Any:

@@ -84,12 +84,15 @@ def test_newer_files_and_other_kinds_are_refused(tmp_path):
     refused(path, "made for law 'pca_net', not for 'recurrent'")
 
 
-def test_what_is_missing_is_named(path):
+def test_what_is_missing_is_named(path, tmp_path):
     artefact = load_artefact(path, "recurrent")
     with pytest.raises(LawError, match="lacks the array 'gain'"):
         artefact.array("gain", 3)
     with pytest.raises(LawError, match=r"'bias' must be finite numbers of shape \(3,\), it has \(4,\)"):
         artefact.array("bias", 3)
+    spoilt = save_artefact(tmp_path / "nan.npz", "recurrent", {}, {"bias": np.full(4, np.nan)})
+    with pytest.raises(LawError, match="'bias' holds numbers that are not finite"):
+        load_artefact(spoilt, "recurrent").array("bias", 4)
     with pytest.raises(LawError, match=r"header lacks sizes\.hidden"):
         artefact.entry("sizes", "hidden")
 
