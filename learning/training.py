@@ -243,7 +243,9 @@ class Training(ABC):
             self.seconds = before + time.perf_counter() - start
             spent = options.minutes is not None and self.seconds - before > 60.0 * options.minutes
             late = spent or self.stopped
-            if self.iteration % options.every == 0 or self.iteration == self.iterations or late:
+            if late and not self.curve and not np.isfinite(self.smooth):
+                self.save()  # too early to say that no loss will be finite
+            elif self.iteration % options.every == 0 or self.iteration == self.iterations or late:
                 self.note()
             if late:
                 break

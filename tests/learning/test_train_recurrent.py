@@ -271,6 +271,21 @@ def test_an_interrupted_training_resumes_to_the_same_weights(data, artefact, tmp
     assert all(np.array_equal(once.arrays[name], twice.arrays[name]) for name in once.arrays)
 
 
+def test_an_early_interruption_is_no_divergence(data, tmp_path, monkeypatch, capsys):
+    """The losses of the first few iterations may be infinite, which says nothing before there is a curve."""
+    loss = RecurrentTraining.loss
+
+    def overflows(self):
+        return loss(self) * (1.0 if self.iteration else float("inf"))
+
+    monkeypatch.setattr(RecurrentTraining, "loss", overflows)
+    interrupt(monkeypatch, RecurrentTraining, 1)
+    with pytest.raises(SystemExit) as stopped:
+        run(data, tmp_path / "law.npz", "--iterations", "4")
+    assert stopped.value.code == 130 and "1 of 4 iterations" in capsys.readouterr().err
+    assert run(data, tmp_path / "law.npz", "--iterations", "4", "--resume").exists()
+
+
 def test_a_resumed_training_names_all_that_it_learned_from(data, tmp_path):
     other = tmp_path / "other"
     generate.main(
