@@ -182,7 +182,7 @@ class Training(ABC):
             "rng": self.rng.bit_generator.state, "iteration": self.iteration, "seconds": self.seconds,
             "smooth": self.smooth, "caution": self.caution, "identity": self._whole_identity(), "data": self._learned(),
         }  # fmt: skip
-        with replacing(self.checkpoint) as file:
+        with replacing(self.checkpoint) as file:  # torch's own refusals are no OSError
             torch.save(state, file)
 
     def resume(self) -> None:

@@ -286,6 +286,13 @@ def test_an_early_interruption_is_no_divergence(data, tmp_path, monkeypatch, cap
     assert run(data, tmp_path / "law.npz", "--iterations", "4", "--resume").exists()
 
 
+def test_a_place_that_cannot_be_written_is_told_in_one_line(data, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(data, "/proc/law.npz", "--iterations", "4")
+    lines = capsys.readouterr().err.splitlines()
+    assert stopped.value.code == 2 and len(lines) == 1 and "/proc/law" in lines[0]
+
+
 def test_a_resumed_training_names_all_that_it_learned_from(data, tmp_path):
     other = tmp_path / "other"
     generate.main(
