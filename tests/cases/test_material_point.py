@@ -45,7 +45,7 @@ def fails(capsys, *arguments: str) -> str:
 
 def test_uniaxial_stretch_of_copper(capsys):
     files = ["--output", "out.csv", "--picture", "out.png"]
-    main(["--material", "ofhc_copper", "--strain", "-0.2", "--steps", "50", *files])
+    main(["--material", "ofhc_copper", "--strain", "-2e-1", "--steps", "50", *files])
     table = read()
     assert list(table)[:7] == ["t", "s11", "s22", "s33", "s12", "s23", "s13"]
     assert {"equivalent_plastic_strain", "temperature"} <= set(table)
@@ -128,6 +128,7 @@ def test_nothing_is_overwritten_unless_told(capsys):
         (["--strain", "nan"], "nan is not a finite number"),
         (["--strain", "much"], "invalid number value: 'much'"),
         (["--end-time", "-1"], "-1 is not above zero"),
+        (["--end-time", "-1e-6"], "-1e-6 is not above zero"),
         (["--steps", "0"], "0 is not from 1"),
         (["--step", "3"], "unrecognized arguments"),
         (["--output", "nowhere/out.csv"], "nowhere is not a folder"),
