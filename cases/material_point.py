@@ -157,8 +157,10 @@ def main(arguments: list[str] | None = None) -> None:
     if not options.quiet:
         print(f"{len(times) - 1} steps to {times[-1]:g} s with law {material.law.name}, {material.name}")
         print(f"{'von Mises stress, largest':32s} {von_mises(history.stress[:, 0]).max():.6g} Pa")
+        units = field_units(material.law)
         for name, values in fields.items():
-            print(f"{name + ', at the end':32s} {values[-1]:.6g}")
+            unit = units.get(name, "1")
+            print(f"{name + ', at the end':32s} {values[-1]:.6g}{'' if unit == '1' else ' ' + unit}")
         print(f"{'written':32s} {output}")
 
 

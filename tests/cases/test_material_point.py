@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,7 +57,8 @@ def test_uniaxial_stretch_of_copper(capsys):
     units = json.loads(Path("out.units.json").read_text())
     assert set(units) == set(table) and units["temperature"] == "K"
     assert Path("out.png").read_bytes()[:4] == b"\x89PNG"
-    assert "johnson_cook" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "johnson_cook" in said and re.search(r"temperature, at the end +[\d.]+ K\n", said)
 
 
 @pytest.mark.parametrize(("path", "component"), [("shear", "s12"), ("uniaxial-strain", "s11")])
