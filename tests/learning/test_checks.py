@@ -10,6 +10,7 @@ from constitutive.material import load_material
 from constitutive.tensor import full
 from learning import checks
 from learning.checks import Response, dissipation, respond, stress_work
+from learning.strain_paths import equivalent_strain
 
 DURATION = 1e-6
 
@@ -119,3 +120,80 @@ def test_pieces_do_not_matter(plastic, monkeypatch):
     pieces = respond(plastic, times, [curve])
     for name in ("stress", "work", "stored", "dissipated"):
         assert np.array_equal(getattr(whole, name), getattr(pieces, name)), name
+
+
+def test_smooth_walks_are_as_strained_as_they_say():
+    """The mean square of the equivalent strain is strain^2 (1 - cos(2 pi waves t / T)), averaged over waves and t."""
+    rng, times = np.random.default_rng(0), np.linspace(0.0, DURATION, 21)
+    strains = np.array([equivalent_strain(checks.smooth_walk(rng, DURATION, 0.2)(times)) for _ in range(400)])
+    waves = np.linspace(0.2, checks.MOST_WAVES, 1001)[:, None]
+    expected = 0.2**2 * (1.0 - np.cos(2.0 * np.pi * waves * times / DURATION)).mean(axis=0)
+    np.testing.assert_allclose((strains**2).mean(axis=0), expected, atol=0.1 * expected.max())
+
+
+def test_another_seed_is_another_check(plastic):
+    one, same, other = (checks.finest(plastic, DURATION, seed) for seed in (1, 1, 2))
+    assert np.array_equal(one, same) and checks.apart(one, other) > 0.1
+    every, others = (checks.all_checks(plastic, DURATION, seed, one) for seed in (1, 2))
+    assert others["resolution"]()["against_fine_scale"][-1] > 0.1
+    for name in ("causality", "drift"):
+        assert every[name]() == every[name]() != others[name](), name
+    grains = load_material("magnesium_liu2022", "taylor", {"grains": 2}).law
+    rough = [checks.all_checks(grains, DURATION, seed, None)["roughness"]() for seed in (1, 1, 2)]
+    assert rough[0] == rough[1] != rough[2]
+
+
+def sheared(size):
+    """Stresses (..., 6) of a shear that is so large."""
+    return np.asarray(size)[..., None] * [0.0, 0.0, 0.0, 1.0, 0.0, 0.0]
+
+
+def test_drift_of_known_responses(monkeypatch):
+    """At rest one path creeps down from 2 to 1, one rises from 1 to 1.5; the peaks of cycles grow from the fifth on."""
+    begin, cycle = 400, checks.LONG_STEPS // checks.CYCLES
+    t = np.linspace(0.0, 1.0, checks.LONG_STEPS - begin + 1)
+    up = np.linspace(0.0, 1.0, begin, endpoint=False)
+    held = np.stack([np.concatenate([2.0 * up, 2.0 - t]), np.concatenate([up, 1.0 + 0.5 * t])], axis=1)
+    peaks = np.concatenate([[2.0, 2.0, 2.0, 2.0], np.linspace(1.0, 1.3, checks.CYCLES - 4)])
+    angle = np.linspace(0.0, 2.0 * np.pi, cycle + 1)[1:]
+    cycled = np.concatenate([[0.0], (peaks[:, None] * np.sin(angle)).ravel()])[:, None] * np.ones(2)
+    forth, back = np.full(cycle // 2, 3.0), np.full(cycle - cycle // 2, -1.0)
+    gained = np.tile(np.concatenate([forth, back]), checks.CYCLES)
+    gained[:cycle] = np.concatenate([back, 0.5 * forth])  # the first cycle yields the least: 0.5 of 2.5
+    work = np.concatenate([[0.0], np.cumsum(gained)])[:, None] * np.ones(2)
+
+    scale = np.abs(np.diff(work, axis=0)).mean()
+    rising = 2.0 * scale * np.arange(len(held))[:, None] * np.ones(2)
+    slower = rising - scale * (np.arange(len(held))[:, None] >= 100)  # one record rises by half as much
+    answers = iter([Response(sheared(held), 1, work, slower, None, None),
+                    Response(sheared(cycled), 1, work, rising, None, None)])  # fmt: skip
+    monkeypatch.setattr(checks, "respond", lambda *_: next(answers))
+    found = checks.drift(None, DURATION, 0)
+    assert found["hold_rise"] == pytest.approx(0.5)  # of the path that rises
+    middle = t[checks.LONG_STEPS // 2 - begin]
+    assert found["hold_late"] == pytest.approx(0.5 * (1.0 - middle))  # the same share in both
+    assert found["cycle_growth"] == pytest.approx(0.3, rel=1e-3)
+    assert found["cycle_work"] == pytest.approx(0.5 / 2.5)
+    assert found["plastic_rise"] == pytest.approx(1.0)
+    assert found["bounded"]
+
+
+def test_a_stress_that_grows_tenfold_at_rest_is_not_bounded(monkeypatch):
+    size = np.concatenate([np.linspace(0.0, 1.0, 401), np.linspace(1.0, 11.0, 3600)])[:, None]
+    work = np.arange(len(size), dtype=float)[:, None]
+    for factor, bounded in ((1.0, False), (0.5, True)):  # of what comes after loading
+        stress = sheared(np.where(size > 1.0, factor * size, size))
+        monkeypatch.setattr(checks, "respond", lambda *_, s=stress: Response(s, 1, work, None, None, None))
+        assert checks.drift(None, DURATION, 0)["bounded"] is bounded
+
+
+def test_the_worse_of_tension_and_compression_counts(monkeypatch):
+    """Von Mises stresses from 1 to 1 + spread over the directions: a spread over the mean."""
+    spreads = iter([0.1, 0.4])
+
+    def made(law, times, curves):
+        q = 1.0 + next(spreads) * np.linspace(0.0, 1.0, len(curves))
+        return SimpleNamespace(stress=sheared(q / np.sqrt(3.0))[None])
+
+    monkeypatch.setattr(checks, "respond", made)
+    assert checks.isotropy(None, DURATION)["spread"] == pytest.approx(0.4 / 1.2)
