@@ -50,6 +50,27 @@ def test_the_most_strained_elements_have_the_best_chance(run, recorded):
     assert strain(found.U).max(axis=1).min() > histories.NEGLIGIBLE
 
 
+def test_the_chance_of_an_element_is_in_proportion_to_its_strain():
+    """Three elements strained to 0.1, 0.2 and 0.6 at some time, and one that is not: one of them, drawn 2,000 times."""
+    peak = np.array([0.1, 0.0, 0.2, 0.6])
+    e = peak[:, None] * [0.0, 1.0, 0.5]
+    U = np.stack([np.exp(e), np.exp(-0.5 * e), np.exp(-0.5 * e), 0.0 * e, 0.0 * e, 0.0 * e], axis=2)
+    rng = np.random.default_rng(0)
+    times = np.bincount([histories.drawn(U, 1, rng)[0] for _ in range(2000)], minlength=4) / 2000
+    assert times == pytest.approx(peak / peak.sum(), abs=0.04)  # 3.5 standard deviations
+    assert histories.drawn(U, 9, rng).tolist() == [0, 2, 3]
+
+
+def test_another_seed_takes_other_elements(run, tmp_path):
+    drawn = []
+    for seed in ("1", "1", "2"):
+        file = tmp_path / "some.npz"
+        histories.main([str(run), "--elements", "5", "--seed", seed, "--output", str(file), "--overwrite", "--quiet"])
+        with np.load(file) as found:
+            drawn.append(found["U"])
+    assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
+
+
 def test_paths_follow_the_recorded_frames(recorded):
     found = load_histories(str(recorded))
     whole = 0
