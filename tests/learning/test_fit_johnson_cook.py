@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from constitutive.material import load_material
-from learning.fit_johnson_cook import RATES, STEPS, STRAIN, fit, flow_stress, main, residual_table, strength
+from learning.fit_johnson_cook import (
+    RATES,
+    STEPS,
+    STRAIN,
+    fit,
+    flow_stress,
+    main,
+    material_text,
+    paths,
+    residual_table,
+    strength,
+)
 
 
 def test_known_constants_are_found_again():
@@ -19,6 +30,36 @@ def test_known_constants_are_found_again():
             q = flow_stress(known, np.maximum(e - q / (3.0 * G), 0.0), rate) * np.ones(3)
         stress[rate] = q
     np.testing.assert_allclose(fit(stress, G), known, rtol=1e-3)
+
+
+def test_paths_strain_evenly_and_isochorically():
+    """Equivalent strain int sqrt(2/3 D : D) dt, D the rate of deformation in the middle of a step."""
+    names, F = paths()
+    L = np.diff(F, axis=0) @ np.linalg.inv(0.5 * (F[1:] + F[:-1]))
+    D = 0.5 * (L + np.swapaxes(L, -1, -2))
+    rise = np.sqrt(2.0 / 3.0 * (D * D).sum(axis=(-1, -2)))
+    np.testing.assert_allclose(rise, STRAIN / STEPS, rtol=1e-4)
+    np.testing.assert_allclose(np.linalg.det(F), 1.0)
+    longer = dict(zip(names, F[-1, :, 0, 0], strict=True))
+    assert longer["compression"] < longer["shear"] == 1.0 < longer["tension"] and F[-1, 2, 0, 1] > 0.0
+
+
+def test_residuals_are_told_by_mode_and_rate():
+    stress = {rate: np.full((STEPS + 1, 3), 1e8) for rate in RATES}
+    off = {rate: np.array([0.01, 0.02, 0.03]) * k for k, rate in enumerate(RATES, 1)}
+    lines = residual_table(stress, {rate: q * (1.0 + off[rate]) for rate, q in stress.items()})
+    assert lines[1:] == [f"{mode}: {', '.join(f'{percent * k:.1f}' for k in range(1, 6))} %"
+                         for percent, mode in ((1.0, "tension"), (2.0, "compression"), (3.0, "shear"))]  # fmt: skip
+    assert lines[0] == f"all: {np.sqrt(14 / 3 * 55 / 5):.1f} %"
+
+
+def test_the_file_has_the_constants_that_were_fitted(tmp_path):
+    source, file = load_material("magnesium_liu2022", "taylor"), tmp_path / "fit.toml"
+    file.write_text(material_text(source, np.array([150.0, 400.0, 0.25, 0.05]), 7, [], "command"))
+    found = load_material(file)
+    assert [found.values[key] for key in "ABnC"] == pytest.approx([150e6, 400e6, 0.25, 0.05])
+    assert found.law.p_wave_modulus == pytest.approx(source.law.p_wave_modulus)
+    assert "Taylor polycrystal of 7 grains 'magnesium_liu2022'" in found.source
 
 
 def test_shipped_fit_is_as_good_as_it_says():
@@ -39,7 +80,9 @@ def test_shipped_fit_is_as_good_as_it_says():
 def test_command(tmp_path, capsys):
     main(["--grains", "8", "--output", str(tmp_path / "fit.toml")])
     assert "all:" in capsys.readouterr().out
-    assert load_material(tmp_path / "fit.toml").law.name == "johnson_cook"
+    fitted = load_material(tmp_path / "fit.toml")
+    assert fitted.law.name == "johnson_cook"
+    assert "Taylor polycrystal of 8 grains" in fitted.source
 
 
 @pytest.mark.parametrize(
