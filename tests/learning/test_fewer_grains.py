@@ -1,5 +1,7 @@
 """Fewer grains that stand for all: the error that is told is that of the law which runs with them."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -71,8 +73,10 @@ def test_the_file_holds_the_grains_whose_error_is_told(law, tmp_path, capsys):
     originals = initial_texture(law)
     assert len(R) == KEPT and all(np.abs(originals - one).max(axis=(1, 2)).min() < 1e-8 for one in R)
     few = load_material("magnesium_liu2022", "taylor", {"texture_file": str(file)}).law
-    told = float(capsys.readouterr().out.split("deviatoric error ")[1].split(" %")[0])
-    assert 100.0 * own_errors(few, law, OTHERS).mean() == pytest.approx(told, rel=0.02)
+    mean, p95 = map(float, re.findall(r"deviatoric error (\S+) %, 95th percentile (\S+) %", capsys.readouterr().out)[0])
+    own = 100.0 * own_errors(few, law, OTHERS)
+    assert own.mean() == pytest.approx(mean, rel=0.02)
+    assert np.percentile(own, 95) == pytest.approx(p95, rel=0.1)  # nearly that of one path
 
 
 @pytest.mark.parametrize(
