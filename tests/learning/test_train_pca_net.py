@@ -17,7 +17,9 @@ from constitutive.material import load_material  # noqa: E402
 from constitutive.tensor import full, random_rotations, symmetric  # noqa: E402
 from learning import dataset, generate, train  # noqa: E402
 from learning.train_pca_net import (  # noqa: E402
+    LATEST,
     PAPER,
+    WHOLE,
     PcaNetTraining,
     deviator,
     in_window,
@@ -201,10 +203,108 @@ def test_paths_of_other_durations_are_put_into_the_window():
     assert window[1, :, 0] == pytest.approx([0.0, 0.5, 1.0, 1.5, 2.0])  # cut off
 
 
-def test_the_authors_sizes():
-    options = train.parser("pca_net").parse_args(["--data", "d", "--output", "o.npz", "--paper"])
-    vars(options).update(PAPER)
-    assert (options.width, options.layers, options.modes_in, options.batch, options.epochs) == (1000, 4, 100, 16, 1500)
+def test_the_authors_sizes(data):
+    """Asked for by --paper, whatever else is said."""
+    training = begun(data, "--paper", "--intervals", "100")
+    assert training.sizes() == {"width": 1000, "layers": 4, "modes_in": 100, "modes_out": 100, "intervals": 100}
+    assert training.network.last.in_features == 1000 and training.options.batch == PAPER["batch"] == 16
+    assert training.iterations == 1500 and training.optimiser.param_groups[0]["lr"] == 1e-4
+
+
+def test_the_rate_rises_and_falls():
+    """Over the first 1 % of the iterations, then along a cosine to a hundredth."""
+    options = argparse.Namespace(learning_rate=3.0)
+    rate = [PcaNetTraining.rate(argparse.Namespace(options=options, iterations=1000, iteration=k)) for k in range(1001)]
+    assert rate[0] == pytest.approx(0.03) and rate[5] == pytest.approx(0.5 * 3.0 + 0.03)
+    assert max(rate) == pytest.approx(3.0, rel=2e-3) and 8 <= np.argmax(rate) <= 12
+    assert rate[500] == pytest.approx(0.505 * 3.0) and rate[1000] == pytest.approx(0.03)
+    assert (np.diff(rate[10:]) < 0.0).all()
+
+
+def test_the_window_is_as_long_as_the_median_path(data, monkeypatch):
+    load, factors = dataset.load, np.concatenate([np.full(5, 0.5), [2.0, 2.0], np.full(5, 10.0)])
+
+    def stretched(folder, partial):
+        found = load(folder, partial)
+        found.time[:] *= factors[:, None]
+        return found
+
+    monkeypatch.setattr(dataset, "load", stretched)
+    training = begun(data)
+    assert training.options.duration == pytest.approx(2e-6)
+    assert square(training.paths.strain[0, :18]).max() == 0.0  # rests for three quarters of the window
+    assert training.source.durations == pytest.approx(1e-6 * factors)
+
+
+def test_whole_paths_are_not_cut(data):
+    training = begun(data, "--whole")
+    strain, S, cut = training.draw(np.arange(12))
+    assert torch.equal(strain, training.paths.strain) and torch.equal(S, training.paths.S)
+    assert cut.tolist() == [24] * 12
+
+
+def test_a_part_of_a_batch_is_whole(data):
+    """And half begins late; of the others, the time of the cut is uniform."""
+    training, k, n = begun(data), 24, 400
+    cuts = np.concatenate([training.draw(np.arange(12))[2].numpy() for _ in range(n)])
+    by_chance = np.mean([0.5 / k + 0.5 / (k - late) for late in range(int(LATEST * k) + 1)])
+    assert np.mean(cuts == k) == pytest.approx(WHOLE + (1.0 - WHOLE) * by_chance, abs=0.03)
+
+
+def test_the_loss_weighs_the_last_value_of_a_cut_path(data, monkeypatch):
+    """A network that gives nothing: half of the weight is the last value's, half that of all values up to then."""
+    training = begun(data)
+    with torch.no_grad():
+        training.network.last.weight[:] = 0.0
+    rows, cut = np.array([2, 7, 9]), torch.tensor([24, 11, 3])
+    strain, S = training.paths.strain[rows], training.paths.S[rows]
+    monkeypatch.setattr(training, "draw", lambda chosen: (strain, S, cut))
+    monkeypatch.setattr(training, "rng", argparse.Namespace(choice=lambda *_, **__: rows))
+    expected = []
+    for part, means in ((lambda s: s, training.means[0]), (deviator, training.means[1])):
+        size = square(part(S)).double().numpy()
+        for path, (row, end) in enumerate(zip(rows, cut.tolist(), strict=True)):
+            mean = size[path, : end + 1].mean()
+            weighed = mean if end == 24 else 0.5 * mean + 0.5 * size[path, end]
+            expected.append(np.sqrt(weighed / means[row].item()))
+    assert training.loss().item() == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+def test_errors_and_envelope_are_those_of_the_sets(data, fresh, artefact):
+    """On the test set those of the trained network; its last row of the loss curve tells the same."""
+    header = load_artefact(artefact, "pca_net").header
+    training = begun(data, "--completion", header["completion"], "--test", str(fresh))
+    training.network.load_state_dict(torch.load(artefact.with_suffix(".checkpoint.pt"), weights_only=True)["network"])
+    for name, paths in (("train", training.paths), ("test", training.test)):
+        for how, predict in (("whole", training.network.whole), ("on_line", training.network.on_line)):
+            for norm, errors in relative_errors(predict(paths.strain).detach(), paths).items():
+                found = header["errors"][name][how][norm]
+                assert found["mean"] == pytest.approx(errors.mean().item(), rel=1e-4), (name, how, norm)
+                assert found["p95"] == pytest.approx(np.percentile(errors.numpy(), 95), rel=1e-4)
+    with artefact.with_name("law_loss.csv").open() as file:
+        last = [*csv.DictReader(file)][-1]
+    on_line, whole = (header["errors"]["test"][how] for how in ("on_line", "whole"))
+    assert float(last["test_mean"]) == pytest.approx(on_line["deviatoric"]["mean"], rel=1e-6)
+    assert float(last["test_p95"]) == pytest.approx(on_line["deviatoric"]["p95"], rel=1e-6)
+    assert float(last["test_whole_total"]) == pytest.approx(whole["total"]["mean"], rel=1e-6)
+    strain = full(training.paths.strain.double().numpy())
+    rate = np.diff(strain, axis=1) / (1e-6 / 24)
+    assert header["envelope"]["strain"] == pytest.approx(np.linalg.norm(strain, axis=(2, 3)).max(), rel=1e-5)
+    assert header["envelope"]["rate"] == pytest.approx(np.linalg.norm(rate, axis=(2, 3)).max(), rel=1e-5)
+
+
+def test_the_seed_is_that_of_the_weights_and_threads_are_counted(data, tmp_path):
+    threads, still = torch.get_num_threads(), ("--epochs", "1", "--learning-rate", "1e-12", "--overwrite")
+    laws = []
+    try:
+        for seed in ("3", "3", "4"):
+            law = run(data, tmp_path / "law.npz", *still, "--seed", seed, "--threads", "2")
+            laws.append(load_artefact(law, "pca_net"))
+    finally:
+        torch.set_num_threads(threads)
+    one, same, other = (law.arrays["last_weight"] for law in laws)
+    assert one == pytest.approx(same, rel=1e-6) and np.corrcoef(one.ravel(), other.ravel())[0, 1] < 0.5
+    assert [law.header["training"]["threads"] for law in laws] == [2, 2, 2]
 
 
 def test_what_is_tested_on_is_fresh(data, tmp_path, capsys):
