@@ -124,6 +124,41 @@ def trained(artefact):
     return network
 
 
+def test_errors_and_envelope_are_those_of_the_sets(data, fresh, artefact):
+    """Errors on the test set are those of the trained network; the last row of the loss curve tells the same."""
+    header, network = load_artefact(artefact, "recurrent").header, trained(artefact)
+    for name, folder in (("train", data), ("test", fresh)):
+        errors = evaluate(network, loaded(folder))
+        assert header["errors"][name]["mean"] == pytest.approx(errors.mean(), rel=1e-4)
+        assert header["errors"][name]["p95"] == pytest.approx(np.percentile(errors, 95), rel=1e-4)
+    with artefact.with_name("law_loss.csv").open() as file:
+        last = [*csv.DictReader(file)][-1]
+    for key, value in header["errors"]["test"].items():
+        assert float(last[f"test_{key}"]) == pytest.approx(value, rel=1e-6), key
+    stress = full(dataset.load(data).stress.astype(float)) / 25e9
+    stress -= np.trace(stress, axis1=-2, axis2=-1)[..., None, None] / 3.0 * np.eye(3)
+    assert header["envelope"]["elastic_strain"] == pytest.approx(np.linalg.norm(stress, axis=(2, 3)).max(), rel=1e-4)
+    paths = loaded(data)
+    extents = [network.extent(*in_parts(p.U, p.dt)) for p in (paths.chosen([k]) for k in range(len(paths)))]
+    for key in ("shape", "plastic_strain"):
+        values = [float(extent[key][0]) for extent in extents]
+        assert header["envelope"][key] == pytest.approx(max(values), rel=1e-4) and min(values) < 0.9 * max(values)
+
+
+def test_the_rate_rises_and_falls():
+    """Over the first 200 iterations, then along a cosine to nothing."""
+    rate = []
+    for k in range(4001):
+        at = argparse.Namespace(
+            iteration=k, options=argparse.Namespace(learning_rate=3.0), progress=lambda k=k: k / 4000
+        )
+        rate.append(RecurrentTraining.rate(at))
+    assert rate[0] == pytest.approx(3.0 / 200) and rate[99] == pytest.approx(1.5, rel=2e-3)
+    assert 190 <= np.argmax(rate) <= 200 and (np.diff(rate[200:]) < 0.0).all()
+    assert rate[2000] == pytest.approx(1.5) and rate[1000] == pytest.approx(1.5 + 1.5 * np.sqrt(0.5))
+    assert rate[4000] == pytest.approx(0.0, abs=1e-9)
+
+
 def test_derived_kernels_are_torch_s_own_reading_of_the_equations(data):
     """Stresses and gradients of both, for more paths than a block has lanes; the same bits on any number of threads."""
     torch.manual_seed(5)
