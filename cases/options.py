@@ -10,6 +10,7 @@ import functools
 import math
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -193,11 +194,18 @@ natural, count = number_at_least(0, int), number_at_least(1, int)
 finite.__name__ = positive.__name__ = "number"
 
 
+_formatwarning = warnings.formatwarning
+
+
 def user_errors(main: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a command: errors meant for the user end it with one line on stderr and exit code 2, Ctrl-C with 130."""
+    """Decorate a command: errors meant for the user end it with one line on stderr and exit code 2, Ctrl-C with 130.
+
+    Warnings meant for the user are one line too.
+    """
 
     @functools.wraps(main)
     def command(*args: Any, **kwargs: Any) -> Any:
+        before, warnings.formatwarning = warnings.formatwarning, _warning
         try:
             return main(*args, **kwargs)
         except KeyboardInterrupt:
@@ -208,8 +216,17 @@ def user_errors(main: Callable[..., Any]) -> Callable[..., Any]:
                 raise
             print(f"error: {one_line(error)}", file=sys.stderr)
             sys.exit(getattr(error, "exit_code", 2))
+        finally:
+            warnings.formatwarning = before
 
     return command
+
+
+def _warning(message: Warning | str, category: type[Warning], *where: Any, **line: Any) -> str:
+    """A warning meant for the user on one line, without the place in the program."""
+    if issubclass(category, UserWarning):
+        return f"warning: {message}\n"
+    return _formatwarning(message, category, *where, **line)
 
 
 def _is_for_user(error: Exception) -> bool:

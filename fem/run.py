@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -20,9 +21,11 @@ import numpy as np
 
 from constitutive.whole_file import replace_text
 from fem.checkpoint import read_checkpoint, write_checkpoint
+from fem.doubts import RunWarning, doubts
 from fem.elements import MaterialError
 from fem.folder import AT_THE_END, RunError, run_folder
 from fem.history import History
+from fem.mesh import Mesh, scaled_jacobian
 from fem.model import Model
 from fem.output import FieldWriter, cell_fields, field_units
 from fem.progress import Progress
@@ -100,7 +103,8 @@ def run(
     """Compute a model to `end_time` in s; with `output`, into a run folder. Options are those of Settings, which they
     replace.
 
-    Raises RunError, MaterialError, CheckpointError (one line each: what, where, what to do) and OSError of the disk.
+    Raises RunError, MaterialError, CheckpointError (one line each: what, where, what to do) and OSError of the disk;
+    issues a RunWarning for each reason to doubt the results (fem/doubts.py).
     """
     settings, monitors = replace(settings or Settings(), **options), dict(monitors or {})
     if not (np.isfinite(end_time) and end_time > 0.0):
@@ -112,7 +116,10 @@ def run(
     model.check_symmetry()
     place = run_folder(output, settings.restart, settings.overwrite) if output is not None else nullcontext()
     with place as folder:
-        return _Run(model, float(end_time), folder, monitors, case or Case(), settings).execute()
+        result = _Run(model, float(end_time), folder, monitors, case or Case(), settings).execute()
+    for doubt in doubts(result.summary):
+        warnings.warn(doubt, RunWarning, stacklevel=2)
+    return result
 
 
 class _Run:
@@ -304,6 +311,11 @@ class _Run:
             "output_time": self.output_time,
         }
 
+    def _inverted(self) -> int:
+        """Number of elements that are flat or turned inside out at a corner."""
+        mesh = self.model.mesh
+        return int(np.sum(scaled_jacobian(Mesh(mesh.points + self.solver.displacement, mesh.hexes)) <= 0.0))
+
     def _summary(self, startup: float) -> dict[str, Any]:
         solver, model = self.solver, self.model
         energies = solver.energies()
@@ -330,6 +342,7 @@ class _Run:
             "hourglass_energy_ratio": energies["hourglass"] / internal,
             "kinetic_energy": energies["kinetic"],
             "internal_energy": energies["internal"],
+            "inverted_elements": self._inverted(),
             "controlling_element": solver.elements.stable_step()[1],
             "rigid_bodies": solver.received(),
             "contact_impulse": float(sum(abs(account.axial_impulse) for account in solver.accounts)) * model.copies,

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import warnings
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from cases import plate_impact, taylor_anvil
 from cases.options import OptionError, new_file, user_errors
+from fem.doubts import RunWarning
 
 NUMBERS = st.sampled_from(["-1", "0", "nan", "inf", "1e-3", "abc", "", "1e400", "2", "200"])
 OPTIONS = {
@@ -80,3 +82,17 @@ def test_a_mesh_beyond_the_memory_is_one_line(tmp_path, capsys):
         taylor_anvil.main(["--length", "1e12", "--elements-across", "4", "--output", str(tmp_path)])
     lines = capsys.readouterr().err.splitlines()
     assert stop.value.code == 2 and len(lines) == 1 and "the memory does not suffice" in lines[0]
+
+
+def test_a_warning_is_one_line_without_its_place(capsys):
+    """Of a program's own warnings the place stays: they are not for the user."""
+
+    @user_errors
+    def command():
+        print(warnings.formatwarning("too coarse", RunWarning, "run.py", 3), end="")
+        print(warnings.formatwarning("overflow", RuntimeWarning, "run.py", 3), end="")
+
+    command()
+    first, second = capsys.readouterr().out.splitlines()[:2]
+    assert first == "warning: too coarse" and second.startswith("run.py:3: RuntimeWarning: overflow")
+    assert "run.py:3" in warnings.formatwarning("too coarse", RunWarning, "run.py", 3)

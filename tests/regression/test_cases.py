@@ -18,7 +18,7 @@ case law material element elements nodes steps end_time completed wall_time time
 element_time contact_time node_time output_time startup_time peak_memory threads precision energy_error
 max_energy_error hourglass_energy_ratio kinetic_energy internal_energy controlling_element
 max_equivalent_plastic_strain max_deviatoric_strain max_von_mises versions contact_impulse
-rigid_bodies"""
+rigid_bodies inverted_elements"""
 COPPER = ["--law", "johnson_cook", "--material", "ofhc_copper"]
 LONG = ["--length", "32.4e-3", "--diameter", "6.4e-3", *COPPER]
 
