@@ -6,6 +6,7 @@ import pytest
 from constitutive.law import law_definition
 from constitutive.material import load_material
 from fem.boundary import BoundaryError
+from fem.contact import plane, sphere
 from fem.elements import Controls
 from fem.mesh import Mesh
 from fem.meshing import box
@@ -132,6 +133,27 @@ def test_every_change_of_a_load_changes_the_fingerprint(law):
     assert len({Model(box((1, 1, 1), (1, 1, 1)), law).fingerprint() for law in laws}) == len(laws)
     assert len({fingerprint(change) for change in changes}) == len(changes)
     assert all(fingerprint(change) == fingerprint(change) for change in changes)
+
+
+def test_every_change_of_a_model_changes_the_fingerprint(law):
+    mesh = box((1, 1, 1), (1, 1, 1))
+    models = [
+        Model(mesh, law),
+        Model(mesh, law, "hex8"),
+        Model(mesh, law, controls=Controls(safety=0.8)),
+        Model(mesh, law, mirrored="x"),
+        Model(box((1, 1, 2), (1, 1, 1)), law),
+        Model(box((1, 1, 1), (1, 1, 2)), law),
+        Model(mesh, law).initial_velocity((0, 0, 1)),
+        Model(mesh, law).initial_velocity((0, 0, 1), "z_min"),
+        Model(mesh, law).fix("z_min", "z"),
+        Model(mesh, law).fix("z_min", "x"),
+    ]
+    below = (0, 0, -1)
+    bodies = [plane(), plane(below), plane(friction=0.1), plane(velocity=below), sphere(below, 0.5), sphere(below, 0.4)]
+    models += [Model(mesh, law).contact(body) for body in bodies]
+    models += [Model(mesh, law).contact(plane(), "z_min"), Model(mesh, law).contact(plane(), method="penalty")]
+    assert len({model.fingerprint() for model in models}) == len(models)
 
 
 def test_a_support_that_is_refused_holds_nothing(law):

@@ -9,6 +9,7 @@ import pytest
 
 from constitutive.law import law_definition
 from fem.boundary import BoundaryError
+from fem.checkpoint import CheckpointError
 from fem.folder import RunError, alone_in, read_json
 from fem.history import History, read_history
 from fem.meshing import box
@@ -230,6 +231,16 @@ def test_a_checkpoint_that_cannot_be_written_is_named(folder, monkeypatch):
     assert caught.value.filename == str(folder / "checkpoint.npz")
     assert (folder / "checkpoint.npz").read_bytes() == before
     assert {file.name for file in folder.glob("checkpoint*")} == {"checkpoint.npz", "checkpoint.previous.npz"}
+
+
+def test_a_checkpoint_of_another_model_or_format_is_refused(folder, monkeypatch):
+    before = contents(folder)
+    with pytest.raises(CheckpointError, match="was written by another model"):
+        run(bar().initial_velocity((0.0, 0.0, 1.0), [0]), 4e-6, folder, restart=True)
+    monkeypatch.setattr("fem.checkpoint.FORMAT", 99)
+    with pytest.raises(CheckpointError, match="this version reads 99: start anew"):
+        run(bar(), 4e-6, folder, restart=True)
+    assert contents(folder) == before
 
 
 @pytest.mark.parametrize(
