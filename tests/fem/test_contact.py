@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from constitutive.law import law_definition
-from fem.contact import ContactError, cylinder, plane, signed_distance, sphere
+from fem.contact import PENALTY_DAMPING, ContactError, cylinder, plane, signed_distance, sphere
 from fem.elements import Controls
 from fem.mesh import surface_nodes
 from fem.meshing import box
@@ -196,6 +196,30 @@ def test_contact_pushes_and_never_pulls(method, rubber):
         solver.step(solver.stable_step())
         force.append(-solver.accounts[0].result[2])
     assert min(force) == 0.0 < max(force) and force[-1] == 0.0
+
+
+@pytest.mark.parametrize("penalty", [0.5, 20.0])
+def test_penalty_contact_is_as_printed(penalty, rubber):
+    """f = -m (k g + 2 xi sqrt(k) dg/dt) n, k = penalty / dt^2 of the virgin mesh, of a block that is 1 mm too low."""
+    model = Model(box((0.1, 0.1, 0.1), (2, 2, 2)), rubber, controls=Controls(penalty=penalty))
+    solver, depth, speed = Solver(model.contact(plane(), "z_min", "penalty")), 1e-3, 2.0
+    k = penalty / solver.elements.stable_step()[0] ** 2
+    solver.displacement[:, 2], solver.velocity[:, 2] = -depth, -speed
+    solver.step(1e-6)
+    touching = model.nodes("z_min")
+    expected = -solver.mass[touching].sum() * (k * depth + 2.0 * PENALTY_DAMPING * np.sqrt(k) * speed)
+    assert solver.accounts[0].result == pytest.approx([0.0, 0.0, expected, 0.0, len(touching)], rel=1e-12)
+
+
+def test_the_contact_force_is_that_of_all_bodies(rubber):
+    """A block pressed between a wall, whose axis points to it, and a cylinder, whose axis points away from it."""
+    stamp = cylinder((0.05, 0.05, 0.1), (0, 0, 1), 0.2, 0.1, velocity=(0, 0, -1.0))
+    model = Model(box((0.1, 0.1, 0.1), (2, 2, 2)), rubber).contact(plane(), "z_min").contact(stamp, "z_max")
+    result = run(model, 2e-3)
+    time, force = result.history.column("time"), result.history.column("contact_force")
+    received = [abs(body["impulse"][2]) for body in result.summary["rigid_bodies"]]
+    assert min(received) > 0.1
+    assert np.sum(np.diff(time) * force[1:]) == pytest.approx(sum(received), rel=1e-9)
 
 
 @pytest.mark.parametrize("bodies", [1, 3])
