@@ -8,8 +8,9 @@ import pyvista
 from constitutive import tensor
 from constitutive.law import law_definition, law_names
 from constitutive.material import default_material, load_material
+from fem import history
 from fem.meshing import box
-from fem.output import FieldWriter, OutputError, cell_fields, field_units, frame_times, read_frame
+from fem.output import UNITS, FieldWriter, OutputError, cell_fields, field_units, frame_times, read_frame
 
 MESH = box((1.0, 1.0, 2.0), (2, 3, 4))
 NODES, CELLS = len(MESH.points), len(MESH.hexes)
@@ -114,6 +115,17 @@ def test_every_field_has_a_unit(name):
     law = load_material(default_material(name), name).law
     fields = cell_fields(law, np.eye(3)[None], np.zeros((1, 6)), law.initial_state(1))
     assert set(fields) <= set(field_units(law))
+
+
+def test_units_are_si_without_prefixes():
+    """Of what each run gives: those of fields, and those of the history before what they are of."""
+    fields = {"displacement": "m", "velocity": "m/s", "deviatoric_strain": "1", "volumetric_strain": "1"}
+    assert fields | dict.fromkeys(("stress", "von_mises", "pressure"), "Pa") == UNITS
+    for columns, unit in (
+        (("time", "dt"), "s"), (("kinetic", "internal", "hourglass", "viscous", "contact", "external", "total"), "J"),
+        (("error",), "1"), (("momentum_x", "momentum_y", "momentum_z"), "kg m/s"), (("contact_force",), "N"),
+    ):  # fmt: skip
+        assert {history.UNITS[column].partition(",")[0] for column in columns} == {unit}
 
 
 def test_fields_that_a_law_derives_carry_units():
