@@ -18,6 +18,7 @@ from constitutive.law import INVERTED, LawError
 from constitutive.material import load_material
 from constitutive.taylor import lattice_of
 from constitutive.tensor import full, random_rotations, symmetric
+from constitutive.texture import write_texture
 from tests.constitutive.test_crystal import textbook_rates
 
 DT = 1e-8
@@ -211,6 +212,33 @@ def test_stress_is_the_mean_of_the_grains_and_of_the_metric():
     np.testing.assert_allclose(full(history.stress[-1, 0]), stress, atol=1e-10 * scale)
     np.testing.assert_allclose(by_metric, stress, atol=1e-10 * scale)
     np.testing.assert_allclose(law.output_fields(F[-1], history.state)["inelastic_metric"][0], symmetric(Z))
+
+
+def test_grains_count_by_their_weights(tmp_path):
+    """Stress and fields are weighted sums over grains and systems, over the ends of chunks too."""
+    rng = np.random.default_rng(8)
+    R, weights = random_rotations(rng, 40), rng.uniform(0.1, 2.0, 40)
+    write_texture(tmp_path / "a.tex", R, weights, "weighted")
+    weights /= weights.sum()
+    material = magnesium(texture_file=str(tmp_path / "a.tex"))
+    law, F = material.law, stretch(np.linspace(0, 0.05, 11)[:, None, None, None] * OBLIQUE)
+    history = run(law, F)
+    P, slip, fraction = (values[0] for values in split_state(history.state, *sizes(law)))
+    sum_of_grains = sum(w * F[-1, 0] @ p @ p.T @ F[-1, 0].T for w, p in zip(weights, P, strict=True))
+    deviator = full(history.stress[-1, 0]) - history.stress[-1, 0, :3].mean() * np.eye(3)
+    expected = law.shear_modulus * (sum_of_grains - np.trace(sum_of_grains) / 3.0 * np.eye(3))
+    np.testing.assert_allclose(deviator, expected, atol=1e-7 * np.abs(expected).max())
+    fields, first = law.output_fields(F[-1], history.state), 0
+    for family in material.values["slip"]:
+        count = len(lattice_of(material.values).family(family["plane"], family["direction"]).s)
+        mean = sum(weights @ slip[a] for a in range(first, first + count))
+        assert fields[f"slip_{family['family']}"] == pytest.approx(mean, rel=1e-8) and mean > 0.0
+        first += count
+    assert first == len(slip)
+    assert fields["twin_fraction"] == pytest.approx(sum(weights @ of_one for of_one in fraction), rel=1e-8)
+    assert fields["twin_fraction"][0] > 0.0
+    for name in ("equivalent_plastic_strain", "plastic_work"):
+        assert np.array_equal(fields[name], history.state[:, law.state_slice(name)][:, 0])
 
 
 def test_stress_is_the_gradient_of_the_energy():
