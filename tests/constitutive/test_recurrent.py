@@ -286,15 +286,26 @@ def test_any_time_step_and_any_strain_is_survived(law, dt):
     assert np.linalg.eigvalsh(history.state[:, :9].reshape(3, 3) @ history.state[:, :9].reshape(3, 3).T).min() > 0.0
 
 
-def test_points_beyond_the_training_are_told(tmp_path, small_recurrent):
-    path = save_artefact(tmp_path / "a.npz", "recurrent", *small_recurrent(envelope=BOUNDS | {"plastic_strain": 0.05}))
+@pytest.mark.parametrize(("which", "limit"), [("elastic_strain", 1e-3), ("shape", 0.05), ("plastic_strain", 0.05)])
+def test_points_beyond_the_training_are_told(which, limit, tmp_path, small_recurrent):
+    """How far each of the three has ever been beyond its bound, on a path there and half the way back."""
+    path = save_artefact(tmp_path / "a.npz", "recurrent", *small_recurrent(envelope=BOUNDS | {which: limit}))
     law = LAW.build({"artefact": path, "density": None, "longest_step": LONGEST_STEP})
     F = paths(3, 60)
     F[:, 0] = np.eye(3)
-    state = drive(law, times(60), F).state
-    assert state[0, OUTSIDE] == 0.0
-    assert state[1:, OUTSIDE] == pytest.approx(state[1:, STRAIN] / 0.05 - 1.0)
-    assert np.array_equal(law.output_fields(F[-1], state)["outside_envelope"], state[:, OUTSIDE])
+    history = drive(law, times(60), F, record_steps=range(61))
+    N = history.recorded("inelastic_map").reshape(61, 3, 3, 3)
+    A = F / np.cbrt(np.linalg.det(F))[..., None, None] @ N
+    B, M = A @ A.swapaxes(-1, -2), N.swapaxes(-1, -2) @ N
+    third_B, third_M = (np.trace(S, axis1=2, axis2=3)[..., None, None] / 3.0 for S in (B, M))
+    reached = {
+        "elastic_strain": np.linalg.norm(B - third_B * np.eye(3), axis=(2, 3)),
+        "shape": np.linalg.norm(M / third_M - np.eye(3), axis=(2, 3)),
+        "plastic_strain": history.recorded("equivalent_plastic_strain"),
+    }[which].max(axis=0)
+    assert history.state[0, OUTSIDE] == 0.0 and reached[1:].min() > 1.5 * limit
+    assert history.state[1:, OUTSIDE] == pytest.approx(reached[1:] / limit - 1.0, rel=1e-6)
+    assert np.array_equal(law.output_fields(F[-1], history.state)["outside_envelope"], history.state[:, OUTSIDE])
 
 
 def test_an_impossible_deformation_fails_for_its_point_alone(law):
