@@ -201,6 +201,7 @@ def test_the_failure_that_is_named_is_the_first_in_time():
 
 def test_states_pack_and_unpack(law):
     rng = np.random.default_rng(1)
+    assert law.pack_state(law.initial_state(BLOCK)).nbytes + 8 * (6 + 9) * BLOCK == law.memory_per_point * BLOCK
     for n in (1, BLOCK - 1, BLOCK, BLOCK + 1):
         state = rng.normal(size=(n, law.state_size))
         assert np.array_equal(law.unpack_state(law.pack_state(state), n), state)

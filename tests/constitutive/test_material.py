@@ -13,7 +13,7 @@ import constitutive.material
 from constitutive.artefact import save_artefact
 from constitutive.law import Law, LawDefinition, LawError, Parameter, law_definition, law_names
 from constitutive.material import DEFAULTS, Material, default_material, load_material, material_names
-from constitutive.validation import checked_values
+from constitutive.validation import checked_values, in_range
 
 J2_FILE = """
 law = "j2"
@@ -86,9 +86,17 @@ def test_johnson_cook_constants_are_those_of_1983():
         assert tuple(load_material(name).values[key] for key in keys) == row
 
 
+@pytest.mark.parametrize("melting", [298.0, 300.0])
+def test_a_metal_that_melts_below_its_reference_temperature_is_refused(melting):
+    overrides = {"reference_temperature": 300.0, "melting_temperature": melting}
+    assert f"melting_temperature = {melting:g} K is not above" in complaint("ofhc_copper", overrides=overrides)
+
+
 def test_both_pairs_of_elastic_constants_give_the_same_law(file):
     by_youngs = load_material(file(J2_FILE)).law
     G, K = by_youngs.shear_modulus, by_youngs.p_wave_modulus - 4.0 / 3.0 * by_youngs.shear_modulus
+    E, nu = 9.0 * K * G / (3.0 * K + G), (3.0 * K - 2.0 * G) / (2.0 * (3.0 * K + G))
+    assert (E, nu) == pytest.approx((117e9, 0.35))
     text = J2_FILE.replace("youngs_modulus = 117e9", f"shear_modulus = {G}").replace(
         "poissons_ratio = 0.35", f"bulk_modulus = {K}"
     )
@@ -199,6 +207,14 @@ def test_every_kind_of_parameter(tmp_path):
             with pytest.raises(LawError) as caught:
                 checked_values(parameters, good | change, "f", tmp_path)
             assert words in str(caught.value)
+
+
+def test_the_ends_of_a_range_belong_to_it_unless_they_are_excluded():
+    closed, half_open = Parameter("x", "1", "", 1.0, 2.0), Parameter("x", "1", "", 1.0, 2.0, exclusive=True)
+    or_zero = Parameter("x", "1", "", 1.0, 2.0, or_zero=True)
+    numbers = [-1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
+    for parameter, expected in ((closed, [1.0, 1.5, 2.0]), (half_open, [1.5, 2.0]), (or_zero, [0.0, 1.0, 1.5, 2.0])):
+        assert [number for number in numbers if in_range(parameter, number)] == expected
 
 
 @pytest.fixture
