@@ -217,6 +217,16 @@ def test_stress_is_the_gradient_of_the_energy(name):
             )
 
 
+def test_work_on_a_strongly_hardening_solid_is_stored_or_plastic():
+    """Hardening takes most of the work here: sigma_y p is 0.12, H p^2 / 2 is 0.22 GJ/m3."""
+    law = law_definition("j2").build(J2.values | {"hardening_modulus": 5e9})
+    times, F = path_of(lambda t: 0.3e6 * UNIAXIAL, [0.0, 1e-6], 2000)
+    history = drive(law, times, F[:, None])
+    P = np.linalg.det(F)[:, None, None] * full(history.stress[:, 0]) @ np.swapaxes(np.linalg.inv(F), 1, 2)
+    work = np.sum(0.5 * (P[1:] + P[:-1]) * np.diff(F, axis=0))
+    assert sum(law.energies(F[-1:], history.state))[0] == pytest.approx(work, rel=1e-4)
+
+
 def advance(law, old, new, state):
     stress, state = np.zeros((len(new), 6)), state.copy()
     assert np.all(law.update(old, new, 1e-8, stress, state) == 0)
