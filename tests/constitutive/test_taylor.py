@@ -254,6 +254,27 @@ def test_stress_is_the_gradient_of_the_energy():
     np.testing.assert_allclose(gradient.reshape(3, 3), expected, atol=1e-6 * np.abs(expected).max())
 
 
+def test_what_slip_and_twins_store_resists_them():
+    """dW/de_a is the resistance g_a of each slip system, dW/dlambda_b what twinning has against it in f_b."""
+    material = magnesium("crystal", **{f"slip.{i}.h_ij": 10e6 for i in range(3)})
+    law, values, rng = material.law, material.values, np.random.default_rng(5)
+    state, lattice = law.initial_state(1), lattice_of(material.values)
+    slips, twins = law.state_slice("slip"), law.state_slice("twin")
+    e, fraction = state[0, slips], state[0, twins]  # views
+    e[:], fraction[:] = rng.uniform(0.0, 0.1, len(e)), rng.uniform(0.0, 0.1, len(fraction))
+    families = [t for t in values["slip"] for _ in lattice.family(t["plane"], t["direction"]).s]
+    expected = [
+        t["h_ij"] * (e.sum() - own) + t["sigma_inf"] * (1.0 - np.exp(-t["h"] * own / t["sigma_inf"]))
+        for t, own in zip(families, e, strict=True)
+    ]
+    (t,) = values["twin"]
+    expected += [t["h"] * own + t["k_ij"] * (fraction.sum() - own) for own in fraction]
+    shifts = 1e-6 * np.eye(law.state_size)[np.r_[slips, twins]]
+    F = np.tile(np.eye(3), (len(shifts), 1, 1))
+    slope = (law.energies(F, state + shifts)[0] - law.energies(F, state - shifts)[0]) / 2e-6
+    np.testing.assert_allclose(slope, expected, rtol=1e-5, atol=1e-6 * np.max(expected))
+
+
 @pytest.mark.parametrize("name", ["copper_crystals", "magnesium"])
 def test_energy_balance_and_dissipation(name):
     """Work done is what is stored and dissipated, and nothing dissipated ever comes back."""
