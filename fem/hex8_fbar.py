@@ -7,13 +7,13 @@ tau_q   = Jm sigma(Fb_q)
 dV/dx_I = sum_q w_q cof(F_q) B_qI
 
 which is the exact derivative of the energy sum_q w_q W(Fb_q), so it conserves energy (de Souza Neto et al. 1996 with
-the variational form of Simo, Taylor & Pister 1985). Frequency bound, rigorous for a free element without stress (K, G
-bulk and shear modulus of the unstrained material; at J = 1.5 a neo-Hookean solid exceeds it by up to 20 %, see
-hex8r.py):
+the variational form of Simo, Taylor & Pister 1985). Frequency bound, rigorous for a free element without stress
+(lambda >= 0, G Lame's constants of the unstrained material; at J = 1.5 a neo-Hookean solid exceeds it by 20 to 35 %,
+see hex8r.py):
 
-omega^2 <= 8 / rho0 (K tr Gm + 2 G mean_q max_eig G_q),   G_q = sum_I g_I (x) g_I,  g_I = F_q^-T B_qI
+omega^2 <= 8 / rho0 (lambda tr Gm + 2 G mean_q max_eig G_q),   G_q = sum_I g_I (x) g_I,  g_I = F_q^-T B_qI
 
-(Gm: the same from dV/dx_I / V).
+(Gm: the same from dV/dx_I / V), since the mean of the points' squared dilatations is no less than that of the mean.
 
 Bulk viscosity as in hex8r.py, with tr Gm in xi. The work of stress is the work of the element's forces less that of
 bulk viscosity.
@@ -142,7 +142,7 @@ def _volumetric_forces(numbers, dt, volume, volume_old, pressure, force_old, lim
     """Mean stress and bulk viscosity, total forces, work, stable step."""
     density, modulus, shear, b1, b2 = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
     c = np.sqrt(modulus / density)
-    bulk = max(modulus - 4.0 / 3.0 * shear, 0.0)
+    lame = max(modulus - 2.0 * shear, 0.0)
     for e in range(E):
         if volume[e] == 0.0:
             limit[e] = 1e300
@@ -152,7 +152,7 @@ def _volumetric_forces(numbers, dt, volume, volume_old, pressure, force_old, lim
         for k in range(24):
             trace += w[_GROWTH + k * E + e] * w[_GROWTH + k * E + e]
         trace /= V * V
-        omega2 = 8.0 / density * (bulk * trace + 2.0 * shear * w[_FREQUENCY + e] / volume[e])
+        omega2 = 8.0 / density * (lame * trace + 2.0 * shear * w[_FREQUENCY + e] / volume[e])
         omega = np.sqrt(omega2)
         L = 2.0 * c / omega
         d = (V - volume_old[e]) / (V * dt)
