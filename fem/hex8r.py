@@ -21,8 +21,10 @@ it: in the breathing mode of a cube with nu = 0 it is 3.
 What the bounds hold for: omega counts the unstrained material's moduli in the element's current shape and no stress.
 It is rigorous for a free element without stress, and holds while elastic strains are small (metals), however large the
 plastic ones are. Large elastic strains exceed it: neo-Hookean with nu = 0.3 by 1 % at J = 1.05, 7 % at J = 1.1, 50 to
-60 % at J = 1.5, 1 % at a shear of 0.5, not in compression; give rubber in tension a smaller `safety`. The bound of
-hourglass patterns is exact for boxes; in distorted elements they are up to a fifth stiffer (MacNeal & Harder's).
+60 % at J = 1.5, 6 % at a stretch of 1.05 between held sides, 1 % at a shear of 0.5; at constant volume by 3, 17, 48 %
+where flattened to 0.6, 0.4, 0.2, and 13 % where drawn to 2; not where the volume is compressed as much. Give rubber a
+smaller `safety`. The bound of hourglass patterns is exact for boxes; in distorted elements they are up to a fifth
+stiffer (MacNeal & Harder's).
 """
 
 from collections.abc import Sequence
