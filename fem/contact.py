@@ -12,6 +12,8 @@ Friction (Coulomb): the tangential relative velocity is braked by at most mu tim
 Supports: a node that is held in a part of n moves along the rest, pushed by that part of the normal force only; what
 the support takes is not in the force on the body. A node held in all of n, or in all but a tenth, is not pushed: it
 would have to go aside ten times as far as the body comes near.
+Several bodies: a node that kinematic contact would push by more than one gets from each what it needs beside the
+others, whatever their order (`Solver._share`); penalty contact looks at one after the other.
 
 Sources: Hallquist, LS-DYNA theory manual, ch. 26 and 29; Hart, "Sphere tracing" (1996), for rounded solids.
 """

@@ -26,6 +26,7 @@ from fem.model import Contact, Model
 from fem.nodes import accelerate, assemble, impulse_work, move
 
 ELEMENT_TYPES = {"hex8r": Hex8r, "hex8": Hex8}
+SWEEPS, SETTLED = 200, 1e-6  # over the bodies that push a node together; change of their pushes that is none
 INSTANT = 1e-30  # s: the step in which the law is first asked, undeformed; laws that count time must not see it pass
 
 
@@ -72,6 +73,9 @@ class Solver:
         self.accounts = [ContactAccount(contact) for contact in model.contacts]
         self.springs = self._springs()
         self.touchable = np.unique(np.concatenate([np.zeros(0, np.int64), *(c.nodes for c in model.contacts)]))
+        kinematic = [np.zeros(0, np.int64), *(c.nodes for c in model.contacts if c.method == "kinematic")]
+        nodes, count = np.unique(np.concatenate(kinematic), return_counts=True)
+        self.shared = nodes[count > 1]  # nodes that several bodies may touch, whose contact is kinematic
         self.time, self.dt, self.steps = 0.0, 0.0, 0
         self.external_work, self.contact_loss = 0.0, 0.0
         self.seconds = {"elements": 0.0, "contact": 0.0}  # wall time of steps so far
@@ -136,13 +140,55 @@ class Solver:
     def _touch(self, dt: float, dt_mid: float) -> None:
         """Contact of all bodies; what they give and the nodes do not get, known once all have pushed, is lost."""
         predicted = self.velocity.take(self.touchable, axis=0)
+        pushes = []
         for account in self.accounts:
+            before = self.velocity[self.shared]
             _touch(account, account.contact.nodes, self, self.time, dt, dt_mid)
+            pushes.append(self.velocity[self.shared] - before)
+        if len(self.shared):
+            self._share(np.array(pushes), dt, dt_mid)
+        for account in self.accounts:
             account.impulse += account.result[:3] * dt_mid
             account.work -= account.result[3]
             self.external_work += account.result[3]
             self.contact_loss += account.result[3]
         self.contact_loss -= impulse_work(self.touchable, self.mass, predicted, self.velocity, self.before)
+
+    def _share(self, pushes: np.ndarray, dt: float, dt_mid: float) -> None:
+        """Share out what several bodies push a node by kinematic contact: none more than it needs beside the others.
+
+        One after the other, the first would do nearly all where surfaces meet at a blunt angle, and throw the node off
+        itself. So each takes its push back and pushes anew, until nothing changes (projected Gauss-Seidel). A node that
+        is pinched, where that has no end, is left as it was. pushes (bodies, shared, 3): changes of velocity, m/s.
+        """
+        contested = (pushes != 0.0).any(axis=2).sum(axis=0) > 1
+        if not contested.any():
+            return
+        nodes, first = self.shared[contested], pushes[:, contested]
+        pushes, before, velocity = first.copy(), self.velocity[nodes], self.velocity
+        kinematic = [k for k, account in enumerate(self.accounts) if account.contact.method == "kinematic"]
+        changes = []
+        for _ in range(SWEEPS):
+            last = pushes.copy()
+            for k in kinematic:
+                account, mine = self.accounts[k], np.isin(nodes, self.accounts[k].contact.nodes)
+                velocity[nodes] -= pushes[k]
+                free, result = velocity[nodes], account.result.copy()
+                _touch(account, nodes[mine], self, self.time, dt, dt_mid)
+                account.result[:] = result
+                pushes[k] = velocity[nodes] - free
+            changes.append(np.abs(pushes - last).max())
+            if changes[-1] <= SETTLED * np.abs(pushes).max():
+                break
+        if changes[-1] > 0.5 * changes[0]:
+            velocity[nodes] = before
+            return
+        for k in kinematic:
+            force = self.mass[nodes] @ (pushes[k] - first[k]) / dt_mid  # more on the nodes than at first
+            result = self.accounts[k].result
+            result[:3] -= force
+            result[3] += force @ self.accounts[k].contact.body.velocity * dt_mid
+            result[4] += np.sum(pushes[k].any(axis=1)) - np.sum(first[k].any(axis=1))
 
     def _assemble(self) -> None:
         if self.model.pressures:

@@ -6,7 +6,7 @@ import pytest
 from constitutive.law import law_definition
 from fem.contact import PENALTY_DAMPING, ContactError, cylinder, plane, signed_distance, sphere
 from fem.elements import Controls
-from fem.mesh import surface_nodes
+from fem.mesh import Mesh, surface_nodes
 from fem.meshing import box
 from fem.model import Model
 from fem.run import run
@@ -134,6 +134,34 @@ def test_energy_is_balanced_where_two_bodies_touch_a_node(method, rubber):
     assert min(np.linalg.norm(impulse) for impulse in impulses) > 1.0
     assert np.sum(impulses, axis=0) == pytest.approx(1.0 * np.array([-5, 0, -10]) - result.solver.momentum(), abs=1e-9)
     assert result.summary["max_energy_error"] < 1e-2
+
+
+@pytest.mark.parametrize("opening", [170.0, 120.0])
+def test_two_bodies_share_out_what_they_push_a_node(opening, rubber):
+    """A block falls into a groove on its edge: it does not go aside, and walls at rest give no energy."""
+    half, c = np.radians(opening / 2), np.sqrt(0.5)
+    block = box((0.1, 0.1, 0.1), (4, 4, 4))
+    mesh = Mesh(block.points @ np.array([[c, 0, c], [0, 1, 0], [-c, 0, c]]), block.hexes)
+    model = Model(mesh, rubber).initial_velocity((0.0, 0.0, -10.0))
+    for side in (1.0, -1.0):
+        model.contact(plane((0, 0, 0), (side * np.cos(half), 0, np.sin(half))))
+    result = run(model, 2e-3)
+    left, right = (account.impulse for account in result.solver.accounts)
+    assert left == pytest.approx(right * [-1, 1, 1], rel=1e-3, abs=1e-6)
+    assert result.history.column("contact").min() > -1e-9
+    assert result.summary["max_energy_error"] < 1e-2
+
+
+def test_a_pinched_node_ends_on_the_last_body(rubber):
+    """Two planes close on one layer of nodes, until they have passed each other: pushes stay finite."""
+    mesh = box((0.1, 0.1, 0.1), (2, 2, 2))
+    model = Model(mesh, rubber)
+    model.contact(plane((0, 0, -1e-4), velocity=(0, 0, 1.0)), "z_min")
+    model.contact(plane((0, 0, 1e-4), (0, 0, -1), velocity=(0, 0, -1.0)), "z_min")
+    solver = Solver(model)
+    while solver.time < 2e-4:
+        solver.step(solver.stable_step())
+    assert solver.displacement[model.nodes("z_min"), 2] == pytest.approx(1e-4 - solver.time, abs=1e-12)
 
 
 @pytest.mark.parametrize("method", ["kinematic", "penalty"])
