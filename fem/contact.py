@@ -13,7 +13,7 @@ Supports: a node that is held in a part of n moves along the rest, pushed by tha
 the support takes is not in the force on the body. A node held in all of n, or in all but a tenth, is not pushed: it
 would have to go aside ten times as far as the body comes near.
 Several bodies: a node that kinematic contact would push by more than one gets from each what it needs beside the
-others, whatever their order (`Solver._share`); penalty contact looks at one after the other.
+others, whatever their order (`Solver._share`). Penalty contact damps by the velocity before all pushes.
 
 Sources: Hallquist, LS-DYNA theory manual, ch. 26 and 29; Hart, "Sphere tracing" (1996), for rounded solids.
 """
@@ -207,8 +207,11 @@ def _account(result, dt_mid, body_velocity, fx, fy, fz):
 
 @njit
 def penalty_contact(shape, numbers, body_velocity, friction, time, dt, dt_mid, nodes, free, position, displacement,
-                    mass, velocity, result, stiffness):  # fmt: skip
-    """Push penetrating nodes back by damped springs of `stiffness` (1/s^2) * mass; arguments: see kinematic_contact."""
+                    mass, velocity, result, stiffness, predicted):  # fmt: skip
+    """Push penetrating nodes back by damped springs of `stiffness` (1/s^2) * mass; arguments: see kinematic_contact.
+
+    The springs are damped by the velocity `predicted` (n, 3), before any body has pushed.
+    """
     damping = 2.0 * PENALTY_DAMPING * np.sqrt(stiffness)
     bx, by, bz = body_velocity[0] * time, body_velocity[1] * time, body_velocity[2] * time
     for n in nodes:
@@ -220,7 +223,10 @@ def penalty_contact(shape, numbers, body_velocity, friction, time, dt, dt_mid, n
             wx = velocity[n, 0] - body_velocity[0]
             wy = velocity[n, 1] - body_velocity[1]
             wz = velocity[n, 2] - body_velocity[2]
-            scale = mass[n] * max(-stiffness * g - damping * (wx * nx + wy * ny + wz * nz), 0.0)
+            px = predicted[n, 0] - body_velocity[0]
+            py = predicted[n, 1] - body_velocity[1]
+            pz = predicted[n, 2] - body_velocity[2]
+            scale = mass[n] * max(-stiffness * g - damping * (px * nx + py * ny + pz * nz), 0.0)
             nx, ny, nz = nx * free[n, 0], ny * free[n, 1], nz * free[n, 2]
             if nx * nx + ny * ny + nz * nz < HELD:
                 continue

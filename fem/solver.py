@@ -72,6 +72,7 @@ class Solver:
         self.force = np.zeros_like(points)
         self.accounts = [ContactAccount(contact) for contact in model.contacts]
         self.springs = self._springs()
+        self.predicted = self.velocity  # before any rigid body has pushed
         self.touchable = np.unique(np.concatenate([np.zeros(0, np.int64), *(c.nodes for c in model.contacts)]))
         kinematic = [np.zeros(0, np.int64), *(c.nodes for c in model.contacts if c.method == "kinematic")]
         nodes, count = np.unique(np.concatenate(kinematic), return_counts=True)
@@ -140,6 +141,7 @@ class Solver:
     def _touch(self, dt: float, dt_mid: float) -> None:
         """Contact of all bodies; what they give and the nodes do not get, known once all have pushed, is lost."""
         predicted = self.velocity.take(self.touchable, axis=0)
+        self.predicted = self.velocity.copy() if self.springs > 1 else self.velocity
         pushes = []
         for account in self.accounts:
             before = self.velocity[self.shared]
@@ -282,4 +284,5 @@ def _touch(account: ContactAccount, nodes: np.ndarray, solver: Solver, time: flo
     if account.contact.method == "kinematic":
         kinematic_contact(body.shape, body.numbers, body.velocity, body.friction, time + dt, *shared)
     else:
-        penalty_contact(body.shape, body.numbers, body.velocity, body.friction, time, *shared, solver.penalty)
+        penalty_contact(body.shape, body.numbers, body.velocity, body.friction, time, *shared, solver.penalty,
+                        solver.predicted)  # fmt: skip

@@ -136,15 +136,16 @@ def test_energy_is_balanced_where_two_bodies_touch_a_node(method, rubber):
     assert result.summary["max_energy_error"] < 1e-2
 
 
+@pytest.mark.parametrize("method", ["kinematic", "penalty"])
 @pytest.mark.parametrize("opening", [170.0, 120.0])
-def test_two_bodies_share_out_what_they_push_a_node(opening, rubber):
+def test_two_bodies_share_out_what_they_push_a_node(opening, method, rubber):
     """A block falls into a groove on its edge: it does not go aside, and walls at rest give no energy."""
     half, c = np.radians(opening / 2), np.sqrt(0.5)
     block = box((0.1, 0.1, 0.1), (4, 4, 4))
     mesh = Mesh(block.points @ np.array([[c, 0, c], [0, 1, 0], [-c, 0, c]]), block.hexes)
     model = Model(mesh, rubber).initial_velocity((0.0, 0.0, -10.0))
     for side in (1.0, -1.0):
-        model.contact(plane((0, 0, 0), (side * np.cos(half), 0, np.sin(half))))
+        model.contact(plane((0, 0, 0), (side * np.cos(half), 0, np.sin(half))), method=method)
     result = run(model, 2e-3)
     left, right = (account.impulse for account in result.solver.accounts)
     assert left == pytest.approx(right * [-1, 1, 1], rel=1e-3, abs=1e-6)
