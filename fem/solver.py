@@ -160,23 +160,27 @@ class Solver:
         """Share out what several bodies push a node by kinematic contact: none more than it needs beside the others.
 
         One after the other, the first would do nearly all where surfaces meet at a blunt angle, and throw the node off
-        itself. So each takes its push back and pushes anew, until nothing changes (projected Gauss-Seidel). A node that
-        is pinched, where that has no end, is left as it was. pushes (bodies, shared, 3): changes of velocity, m/s.
+        itself. So each takes its push back and pushes anew, until nothing changes (projected Gauss-Seidel). Nodes that
+        are pinched, where that has no end, are left as they were. With friction the shares are not unique.
+        pushes (bodies, shared, 3): changes of velocity, m/s.
         """
         contested = (pushes != 0.0).any(axis=2).sum(axis=0) > 1
         if not contested.any():
             return
         nodes, first = self.shared[contested], pushes[:, contested]
         pushes, before, velocity = first.copy(), self.velocity[nodes], self.velocity
-        kinematic = [k for k, account in enumerate(self.accounts) if account.contact.method == "kinematic"]
+        mine = {
+            k: nodes[np.isin(nodes, account.contact.nodes)]
+            for k, account in enumerate(self.accounts)
+            if account.contact.method == "kinematic"
+        }
         changes = []
         for _ in range(SWEEPS):
             last = pushes.copy()
-            for k in kinematic:
-                account, mine = self.accounts[k], np.isin(nodes, self.accounts[k].contact.nodes)
-                velocity[nodes] -= pushes[k]
-                free, result = velocity[nodes], account.result.copy()
-                _touch(account, nodes[mine], self, self.time, dt, dt_mid)
+            for k in mine:
+                account, result = self.accounts[k], self.accounts[k].result.copy()
+                velocity[nodes] = free = velocity[nodes] - pushes[k]
+                _touch(account, mine[k], self, self.time, dt, dt_mid)
                 account.result[:] = result
                 pushes[k] = velocity[nodes] - free
             changes.append(np.abs(pushes - last).max())
@@ -185,7 +189,7 @@ class Solver:
         if changes[-1] > 0.5 * changes[0]:
             velocity[nodes] = before
             return
-        for k in kinematic:
+        for k in mine:
             force = self.mass[nodes] @ (pushes[k] - first[k]) / dt_mid  # more on the nodes than at first
             result = self.accounts[k].result
             result[:3] -= force
