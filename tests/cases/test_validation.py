@@ -1,6 +1,7 @@
 """The command `python -m cases.validation`: comparison of runs by closed forms, and runs that are not run twice."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from cases import comparison, taylor_anvil, validation
 from cases.comparison import Run, compare, field_errors, fields_at, mean_forces, read_run
 from cases.impact import has_material
 from constitutive.material import load_material
+from fem.hex8 import mean_gradient
 from fem.meshing import box
 
 LAWS = ("magnesium_empirical", "magnesium_empirical:A=300e6")
@@ -46,6 +48,16 @@ def test_lengths_that_differ_by_round_off_do_not_differ():
     assert row["final_length"] != 0.9 and row["length_error"] == 0.0
 
 
+def test_radius_and_deflection_are_related_to_their_own_change():
+    reference, other = made_run(), made_run("other")
+    for run, radius, deflection in ((reference, 1.5, 0.4), (other, 1.6, 0.3)):
+        run.history.update(radius=np.array([1.0, 1.2, radius]), deflection=np.array([0.0, 0.1, deflection]))
+        run.summary.update(final_radius=radius, back_face_deflection=deflection)
+    row = compare(other, reference)
+    assert row["radius_error"] == pytest.approx(0.1 / 0.5) and row["deflection_error"] == pytest.approx(-0.1 / 0.4)
+    assert (row["final_radius"], row["back_face_deflection"]) == (1.6, 0.3)
+
+
 def test_errors_weigh_volumes():
     reference, other = made_run(), made_run()
     other.fields["von_mises"] = reference.fields["von_mises"] * [1.0, 1.5]
@@ -75,6 +87,37 @@ def folder(tmp_path_factory):
     return path
 
 
+def test_each_run_has_the_options_that_were_asked_for():
+    given = ["--velocity", "123", "--end-time", "2e-7", "--element", "hex8", "--symmetry", "full", "--frames", "7",
+             "--threads", "2", "--elements-across", "6", "--elements-through", "5"]  # fmt: skip
+    for case, name, asked, quick in (("rod", "elements_across", 6, 6), ("plate", "elements_through", 5, 3)):
+        for more, size in (([], asked), (["--quick"], quick)):
+            wanted = validation.parser().parse_args([*given, *more])
+            words = validation.case_options(case, "j2:copper_j2:yield_stress=1e8", Path("folder"), wanted)
+            found = validation.CASES[case].parser().parse_args(words)
+            assert (found.velocity, found.end_time, found.element, found.symmetry) == (123.0, 2e-7, "hex8", "full")
+            assert (found.frames, found.threads, getattr(found, name), found.output) == (7, 2, size, "folder")
+            assert (found.law, found.material, found.set) == ("j2", "copper_j2", ["yield_stress=1e8"])
+    words = validation.case_options("rod", "j2", Path("folder"), validation.parser().parse_args([]))
+    assert validation.CASES["rod"].parser().parse_args(words).symmetry == "quarter"  # which is not the case's default
+
+
+def test_the_report_has_each_number_in_its_column():
+    errors = {name: {"final": 0.1 * k, "all": 0.1 * k + 0.01} for k, name in enumerate(comparison.FIELDS, 1)}
+    run = {"label": "a", "length_error": 0.01, "radius_error": -0.02, "impulse_error": 0.03,
+           "contact_force_error": 0.04, "fields": errors, "max_energy_error": 0.05, "energy_error": 0.06,
+           "outside_envelope_fraction": 0.07, "wall_time": 9.5, "law_time": 8.5}  # fmt: skip
+    found = {"runs": [run, run | {"label": "b"}], "elements": 3, "element": "hex8r", "end_time": 1e-6, "threads": 1}
+    lines = validation.markdown("rod", found, validation.parser().parse_args([]))
+    head, first, second = ([cell.strip() for cell in line.strip("|").split("|")]
+                           for line in lines if line.startswith("| ") and "---" not in line)  # fmt: skip
+    assert head == ["law", "length, %", "radius, %", "impulse, %", "force history, %",
+                    *(f"{name}, end, all frames, %" for name in ("von Mises", "e_d", "e_v")), "energy error, %",
+                    "outside envelope, %", "loop, s"]  # fmt: skip
+    assert second == ["b", "1", "-2", "3", "4", "10, 11", "20, 21", "30, 31", "5", "7", "9.50"]
+    assert first == ["a (reference)", *["-"] * 7, "5", "7", "9.50"]
+
+
 def test_report_and_pictures(folder):
     result = json.loads((folder / "validation.json").read_text())
     for case, keys in (("rod", ("length_error", "radius_error")), ("plate", ("deflection_error",))):
@@ -93,6 +136,8 @@ def test_read_back_volumes_and_frames(folder):
     found = read_run("x", folder / "rod" / "magnesium_empirical")
     faceted = 0.25 * 0.5 * 12 * np.sin(2 * np.pi / 12) * (0.5e-3) ** 2 * 5e-3
     assert found.volumes.sum() == pytest.approx(faceted, rel=0.06)
+    assert np.ptp(found.before[:, 2]) == pytest.approx(5e-3, rel=1e-6)
+    np.testing.assert_allclose(found.volumes, mean_gradient(found.before[found.hexes])[1])
     assert found.times[[0, -1]] == pytest.approx([0.0, 3e-7]) and len(found.fields["von_mises"]) == 3
     assert found.summary["final_length"] == pytest.approx(np.ptp(found.points[:, 2]), rel=1e-6)
 
