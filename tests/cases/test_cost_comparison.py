@@ -2,16 +2,18 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from cases import cost_comparison, cost_measurement
 from cases.cost_measurement import LOOP, PARTS, Measurement
-from cases.cost_report import duration, markdown, plot, relate, scaled
+from cases.cost_report import duration, environment, law_numbers, markdown, plot, relate, scaled
 from cases.off_line_cost import OffLineCost, break_even, off_line_cost
 from cases.options import chosen_laws
-from cases.report import number
+from cases.report import number, percent
 from constitutive.artefact import read_artefact, save_artefact
 from constitutive.law import LawError
 from fem.elements import MaterialError
@@ -42,6 +44,7 @@ def compared(tmp_path_factory, artefact):
     folder = tmp_path_factory.mktemp("cost")
     learned = artefact(folder / "learned.npz")
     laws = ["--laws", "johnson_cook", str(learned), "taylor:magnesium_liu2022:grains=2"]
+    laws += ["--scaled-elements", "50000"]
     return cost_comparison.main([*COARSE, *laws, "--output", str(folder / "out"), "--quiet"]), folder / "out"
 
 
@@ -60,6 +63,7 @@ def test_every_law_of_every_case_is_measured(compared):
                 assert sum(run[part] for part in PARTS) == pytest.approx(run["whole"], rel=1e-9)
                 assert min(run.values()) > 0.0
             assert one["memory_per_point"] > 8 * 15
+            assert one["scaled_time"] == scaled(one, 50_000)
     assert report["cases"]["rod"]["johnson_cook"]["ratio"] == 1.0
 
 
@@ -116,6 +120,8 @@ def test_costs_before_the_first_run_are_those_of_the_artefact(tmp_path, artefact
     assert (cost.generation, cost.training, cost.iterations) == (107.0, 35.0, 11)
     cost = off_line_cost(read_artefact(artefact(tmp_path / "e.npz", training=TRAINING | {"threads": 2})))
     assert cost.training == 60.0
+    resumed = TRAINING | {"earlier": [{"throughput": {"processor_seconds": 40.0}}, {}]}
+    assert off_line_cost(read_artefact(artefact(tmp_path / "f.npz", training=resumed))).generation == 140.0
     silent = TRAINING | {"data": {"paths": 1000, "steps": 100}}
     assert off_line_cost(read_artefact(artefact(tmp_path / "c.npz", training=silent))).total is None
     with pytest.raises(LawError, match="lacks training"):
@@ -142,6 +148,88 @@ def test_a_mesh_eight_times_finer_takes_sixteen_times_as_long():
     one = {"steps": 50, "elements": 1000, "time_per_element_step": 1e-7}
     assert scaled(one, 1000) == pytest.approx(5e-3)
     assert scaled(one, 8000) == pytest.approx(16 * 5e-3)
+
+
+def test_numbers_of_a_law_are_those_of_its_runs(tmp_path):
+    """Ten elements and five steps; of the loop what its four parts took, medians over the runs."""
+    summary = {"law": "j2", "material": "copper", "elements": 10, "steps": 5, "outside_envelope_fraction": 0.2}
+    solver = SimpleNamespace(model=SimpleNamespace(law=SimpleNamespace(memory_per_point=120)),
+                             elements=SimpleNamespace(memory=7000))  # fmt: skip
+    runs = [
+        {part: k * factor for k, part in enumerate(PARTS, 1)} | {"whole": 30.0 * factor} for factor in (1.0, 4.0, 2.0)
+    ]
+    found = law_numbers(Measurement("j2", tmp_path, runs, Result(summary, None, solver)))  # type: ignore[arg-type]
+    assert found["time_per_element_step"] == pytest.approx(2.0 * (1 + 2 + 3 + 4) / 50)
+    assert found["per_element_step"] == pytest.approx({part: 2.0 * k / 50 for k, part in enumerate(PARTS, 1)})
+    assert (found["whole_time"], found["spread"], found["rounds"]) == (60.0, 4.0, 3)
+    assert (found["memory_per_point"], found["solver_memory"]) == (120, 7000)
+
+
+def test_each_number_is_in_its_column():
+    parts = {part: k * 1e-9 for k, part in enumerate(PARTS, 1)}
+    one = {"elements": 10, "steps": 5, "whole_time": 60.0, "spread": 4.0, "rounds": 3, "time_per_element_step": 99e-9,
+           "per_element_step": parts, "ratio": 5.0, "law_ratio": 8.0, "memory_per_point": 120, "solver_memory": 7000,
+           "break_even_runs": 17, "scaled_time": 600.0,
+           "error": {"length": 0.01, "radius": -0.02, "impulse": 0.03, "von_mises": 0.04}}  # fmt: skip
+    off_line = asdict(OffLineCost(1000.0, 200.0, "cpu", 64, 50, 9, "x"))
+    report = {"command": "c", "environment": environment(1), "concurrent": "taylor", "off_line": {"a": off_line},
+              "scaled_elements": 50_000, "left_out": [], "cases": {"rod": {"a": one}}}  # fmt: skip
+    rows = [[cell.strip() for cell in line.strip("|").split("|")]
+            for line in markdown(report).splitlines() if line.startswith(("| law", "| `a`"))]  # fmt: skip
+    trade, split, spent, later = ((head, row[1:]) for head, row in zip(rows[::2], rows[1::2], strict=True))
+    assert trade[0] == ["law", "whole run, s", "spread (rounds)", "ns per element-step", "x empirical",
+                        "bytes per point", "length error, %", "radius error, %", "impulse error, %",
+                        "von Mises field error, %", "paid after, runs"]  # fmt: skip
+    assert trade[1] == ["60", "4.00 (3)", "99", "5", "120", "1", "-2", "3", "4", "17"]
+    assert split[0] == ["law", "law", "x empirical", "element work", "contact", "nodes", "output", "set-up"]
+    assert split[1] == ["1", "8", "2", "3", "4", "5", "6"]
+    assert PARTS == ("law_time", "element_time", "contact_time", "node_time", "output_time", "set_up_time")
+    assert spent[0][1:4] == ["paths x steps", "generation, processor s", "training, s"]
+    assert spent[1] == ["64 x 50", "1,000", "200", "cpu", "9", "1,200"] and later[1] == ["10 min"]
+
+
+def planned(case, *given):
+    return cost_comparison.plan(case, cost_comparison.parser().parse_args([*given]))
+
+
+def test_a_plan_has_what_was_asked_for():
+    for case, name, usual, quick in (("rod", "elements_across", 12, 8), ("plate", "elements_through", 8, 4)):
+        parse = cost_comparison.CASES[case].parser().parse_args
+        given = ("--element", "hex8", "--symmetry", "full", "--end-time", "3e-7", "--threads", "2", "--seconds", "7")
+        options, plan = parse(planned(case, *given).arguments), planned(case, *given)
+        assert (options.element, options.symmetry, options.end_time, options.threads) == ("hex8", "full", 3e-7, 2)
+        assert getattr(options, name) == usual and (plan.rounds, plan.seconds) == (5, 7.0)
+        plan = planned(case, "--quick")
+        assert getattr(parse(plan.arguments), name) == quick and plan.rounds == 3
+        plan = planned(case, "--quick", f"--{name.replace('_', '-')}", "6", "--rounds", "9")
+        assert getattr(parse(plan.arguments), name) == 6 and plan.rounds == 9
+
+
+def test_each_law_is_warmed_up_before_all_rounds(tmp_path, monkeypatch):
+    """By a twentieth of the run's time, which no figure counts."""
+    ran = []
+
+    def compute(name, options, *rest):
+        ran.append((options.law, options.end_time))
+        return Result({"wall_time": 0.0, "output_time": 0.0}, None, None)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(cost_measurement, "compute", compute)
+    plan = planned("rod", "--end-time", "4e-7", "--rounds", "2")
+    found = cost_measurement.measure("rod", {"a": "j2", "b": "johnson_cook"}, plan, tmp_path, print)
+    begun, laws = 4e-7 * cost_measurement.WARM_UP, ("j2", "johnson_cook")
+    assert ran == [(law, time) for time in (begun, 4e-7, 4e-7) for law in laws] and begun == pytest.approx(2e-8)
+    assert [len(one.runs) for one in found.values()] == [2, 2]
+
+
+def test_errors_of_fields_are_those_at_the_end(monkeypatch, tmp_path):
+    row = {"length_error": 0.1, "impulse_error": 0.3, "contact_force_error": 0.4,
+           "fields": {"von_mises": {"final": 0.5, "all": 0.6, "frames": []}}}  # fmt: skip
+    monkeypatch.setattr(cost_comparison, "read_run", lambda label, folder: label)
+    monkeypatch.setattr(cost_comparison, "compare", lambda run, reference: row)
+    found = {label: Measurement(label, tmp_path) for label in ("a", "b")}
+    expected = {"length": 0.1, "impulse": 0.3, "von_mises": 0.5}
+    assert cost_comparison.errors(found, "b") == {"a": expected, "b": {}}
+    assert cost_comparison.errors(found, None) == {"a": {}, "b": {}}
 
 
 def test_medians_and_spread(tmp_path):
@@ -174,6 +262,13 @@ def test_laws_that_do_not_ship_are_left_out_with_a_line(tmp_path, monkeypatch, c
 @pytest.mark.parametrize(("value", "text"), [(None, "-"), (2.0512, "2.05"), (2377.4, "2377"), (16384, "16384")])
 def test_numbers_in_tables_have_no_exponent_where_they_are_large(value, text):
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "-"), (0.12345, "12.3"), (-0.5, "-50"), (1.0, "100"), (12.345, "1234")]
+)
+def test_relative_numbers_are_told_in_per_cent(value, text):
+    assert percent(value) == text
 
 
 @pytest.mark.parametrize(
