@@ -61,6 +61,23 @@ def test_uniaxial_stretch_of_copper(capsys):
     assert "johnson_cook" in said and re.search(r"temperature, at the end +[\d.]+ K\n", said)
 
 
+def test_a_longer_end_time_is_slower_straining(capsys):
+    """Copper by Johnson-Cook is stronger by its C = 0.025 times the logarithm of the rates' ratio; isothermal here."""
+    strength = []
+    for end in ("1e-6", "2e-3"):
+        main(["--material", "ofhc_copper", "--end-time", end, "--set", "taylor_quinney=0", "--output", "out.csv",
+              "--overwrite"])  # fmt: skip
+        table = read()
+        assert table["t"][-1] == pytest.approx(float(end))
+        q = np.abs(table["s11"] - table["s22"])  # of uniaxial stretch
+        told = capsys.readouterr().out.split("von Mises stress, largest")[1].split()
+        assert float(told[0]) == pytest.approx(q.max(), rel=1e-5) and told[1] == "Pa"
+        strength.append(q[-1])
+    rates = 0.5 / np.array([1e-6, 2e-3])
+    fast, slow = 1.0 + 0.025 * np.log(rates)
+    assert strength[0] / strength[1] == pytest.approx(fast / slow, rel=2e-3)
+
+
 @pytest.mark.parametrize(("path", "component"), [("shear", "s12"), ("uniaxial-strain", "s11")])
 def test_the_other_paths_against_closed_forms(path, component):
     main(
