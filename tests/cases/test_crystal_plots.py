@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cases import material_point
-from cases.crystal_plots import equal_area, parts_of_grains, pole_density, poles
+from cases.crystal_plots import STEPS, STRAIN, directions, equal_area, parts_of_grains, pole_density, poles
 from constitutive.crystal import Lattice
 from constitutive.crystal_state import initial_texture
 from constitutive.drive import drive
@@ -72,3 +72,15 @@ def test_pole_figures_of_plane_crystals(tmp_path):
     words += ["--end-time", "1", "--steps", "10", "--quiet"]
     material_point.main([*words, "--output", str(tmp_path / "p.csv"), "--pictures", str(tmp_path / "pictures")])
     assert (tmp_path / "pictures" / "pole_figures.png").stat().st_size > 5000
+
+
+def test_curves_strain_evenly_in_every_direction():
+    """Equivalent strain int sqrt(2/3 D : D) dt, D the rate of deformation in the middle of a step."""
+    for name, F in directions().items():
+        L = np.diff(F, axis=0) @ np.linalg.inv(0.5 * (F[1:] + F[:-1]))
+        D = 0.5 * (L + np.swapaxes(L, -1, -2))
+        np.testing.assert_allclose(np.sqrt(2.0 / 3.0 * (D * D).sum(axis=(1, 2))), STRAIN / STEPS, rtol=1e-4)
+        np.testing.assert_allclose(np.linalg.det(F), 1.0)
+        if name != "shear xy":
+            axis = F[-1, "xyz".index(name[-1]), "xyz".index(name[-1])]
+            assert axis == pytest.approx(np.exp(STRAIN if name.startswith("tension") else -STRAIN))
