@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cases import animation, plate_impact, snapshots, taylor_anvil
+from cases import animation, plate_impact, run_folder, snapshots, taylor_anvil
 from cases.run_folder import open_run
+from fem.picture import limits
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,49 @@ def test_snapshots_and_animation(plate_run):
     assert film.n_frames == 5 and film.info["duration"] == 100
     first = np.array(film.convert("RGB"), int)
     film.seek(4)
+    assert film.info["duration"] == 1500  # the last one stays
     assert np.abs(np.array(film.convert("RGB"), int) - first).mean() > 1.0  # it moves
+
+
+def test_snapshots_are_those_of_the_wanted_times(plate_run, tmp_path, monkeypatch):
+    """Of five frames, 0 to 1 microsecond; five times evenly spread where none are named."""
+    drawn = []
+    monkeypatch.setattr(snapshots, "save", lambda figure, path: None)
+    monkeypatch.setattr(snapshots, "sheet", lambda *given: drawn.append(given))
+    common = [str(plate_run), "--output", str(tmp_path / "a.png"), "--quiet"]
+    snapshots.main([*common, "--times", "0.27e-6", "0.9e-6", "0.24e-6", "--no-edges", "--fields", "pressure"])
+    snapshots.main(common)
+    times = [time for time, _ in open_run(plate_run).frames]
+    (cuts, fields, title, captions, edges), (all_cuts, _, _, all_captions, all_edges) = drawn
+    assert fields == ["pressure"] and "200 m/s" in title and (edges, all_edges) == (False, True)
+    assert captions == [f"{times[k] * 1e6:#.3g} µs" for k in (1, 4)] and captions[1] == "1.00 µs" and len(cuts) == 2
+    assert all_captions == [f"{times[k] * 1e6:#.3g} µs" for k in (1, 2, 3, 4)] and len(all_cuts) == 4
+    for cut, k in zip(cuts, (1, 4), strict=True):
+        assert np.array_equal(cut.fields["pressure"], open_run(plate_run).cut(k, ["pressure"]).fields["pressure"])
+
+
+def test_a_film_has_one_scale_and_tells_the_time(plate_run, monkeypatch):
+    run = open_run(plate_run)
+    cuts = [run.cut(k, ["von_mises"]) for k in range(5)]
+    scales = []
+    monkeypatch.setattr(animation, "draw_cut", lambda axis, cut, name, bounds, *_: scales.append(bounds))
+    monkeypatch.setattr(animation, "_image", lambda figure, frame: figure.texts[0].get_text())
+    told = list(animation.images(run, cuts, ["von_mises"], True))
+    assert [float(text.split(", ")[-1].removesuffix(" µs")) for text in told] == pytest.approx(
+        [1e6 * time for time, _ in run.frames], abs=1e-3
+    )
+    assert told[-1].endswith(", 1.000 µs")
+    assert set(scales) == {limits(cuts, "von_mises")} != {limits(cuts[:2], "von_mises")}
+
+
+def test_the_same_elements_are_cut_at_all_times(plate_run, monkeypatch):
+    given = []
+    monkeypatch.setattr(run_folder, "axial_cut", lambda before, now, *_: given.append((before, now)))
+    run = open_run(plate_run)
+    run.cut(0, ["von_mises"]), run.cut(4, ["von_mises"])
+    (first, still), (last, moved) = given
+    np.testing.assert_allclose(last, first, atol=1e-9)  # frames are in single precision
+    assert np.array_equal(first, still) and np.abs(moved - last).max() > 1e-4
 
 
 def test_a_run_of_ones_own_has_no_options(plate_run, tmp_path):
