@@ -184,6 +184,30 @@ def test_a_study_leaves_a_table_and_sheets(plates):
     assert [units[key] for key in ("velocity", "back_face_deflection", "max_von_mises")] == ["m/s", "m", "Pa"]
 
 
+def test_sheets_show_the_last_frame_of_each_run(plates, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(parameter_study, "save", lambda figure, path: None)
+    monkeypatch.setattr(parameter_study, "sheet", lambda *given: drawn.append(given))
+    by_velocity, by_shape = [Variant(v, 0.25) for v in (100.0, 300.0)], [Variant(200.0, s) for s in (0.125, 0.5)]
+    for name, variants in (("velocity", by_velocity), ("shape", by_shape)):
+        parameter_study.draw(plates / "a.png", name, variants, "plate", plates, ["von_mises"])
+    for (cuts, _, title, _), variants in zip(drawn, (by_velocity, by_shape), strict=True):
+        for cut, variant in zip(cuts, variants, strict=True):
+            *_, last = frames(plates / variant.name)
+            assert 0.5 * last.von_mises.max() < cut.fields["von_mises"].max() <= last.von_mises.max()
+        assert title.startswith("plate impact, magnesium") and title.endswith(", 1 µs")
+    assert drawn[0][3] == ["100 m/s", "300 m/s"] and "thickness / projectile diameter 0.25" in drawn[0][2]
+    ratios = [f"thickness / projectile diameter {ratio}" for ratio in (0.125, 0.5)]
+    assert drawn[1][3] == ratios and "200 m/s" in drawn[1][2]
+
+
+def test_a_study_goes_on_to_a_later_end(tmp_path):
+    for end in ("5e-8", "1e-7"):
+        folder = study("rod", tmp_path / "study", "--elements-across", 4, "--velocities", 200, "--shapes",
+                       "--end-time", end)  # fmt: skip
+        assert summary(folder, "velocity_200_shape_5")["end_time"] == float(end)
+
+
 def test_a_study_goes_on_where_it_was_left(rods, capsys):
     arguments = ["--elements-across", "8", "--velocities", "100", "250", "--shapes"]
     kept = rods / "velocity_100_shape_5" / "history.csv"
