@@ -1,18 +1,24 @@
 """`python -m learning.study` from end to end, tiny: all its parts, going on where it was, and its arithmetic."""
 
 import json
-from dataclasses import replace
+import tomllib
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from constitutive.material import load_material  # noqa: E402
+from constitutive.tensor import full  # noqa: E402
 from learning import dataset, fine_scale, study, study_plan  # noqa: E402
 from learning.errors import deviator  # noqa: E402
+from learning.judgement import share_paths  # noqa: E402
+from learning.study_findings import findings  # noqa: E402
 from learning.study_models import in_other_times, in_plane, reduction_errors  # noqa: E402
-from learning.study_report import learning_curve  # noqa: E402
+from learning.study_report import cost_lines, curve_table, learning_curve  # noqa: E402
 from learning.training import Training  # noqa: E402
+from learning.training import fine_scale as fine_scale_of  # noqa: E402
 
 TINY = study_plan.Scale(
     points=8, steps=8, substeps=2, train=8, share=2, fixed_share=2, test=2, fine=1, modes=(2, 4), width=8, layers=1,
@@ -75,6 +81,22 @@ def test_errors_of_the_table_are_those_of_the_networks(folder):
         assert row[norm] == pytest.approx(expected, rel=1e-9)
 
 
+def test_tests_are_fresh_and_sets_differ_in_what_their_names_say(folder):
+    found = {name: dataset.read_manifest(folder / name) for name in study.sets(folder)}
+    for name in study_plan.SETS:
+        assert found[name]["seed"] != found[f"{name}_test"]["seed"]
+        assert not share_paths(found[name], found[f"{name}_test"])
+        assert fine_scale_of(found[name], False) == fine_scale_of(found[f"{name}_test"], False)
+        sampler = found[name]["sampler"]
+        assert sampler == found[f"{name}_test"]["sampler"]
+        assert sampler["u_max"] == (0.25 if "large" in name else 0.15), name
+        assert sampler["random_intervals"] == ("fixed" not in name), name
+        families = tomllib.loads(found[name]["material"])["slip"]
+        if "taylor" not in name:
+            assert {family["m"] for family in families} == {1.0 if name == "rate" else 0.5}, name
+    assert not share_paths(found["random"], found["random_fine"])
+
+
 def test_a_finished_study_computes_nothing_again(folder, monkeypatch):
     before = (folder / "study.json").read_text()
 
@@ -90,7 +112,17 @@ def test_a_finished_study_computes_nothing_again(folder, monkeypatch):
 
 
 def test_the_fine_scale_kept_is_that_of_the_particular_paths(folder):
+    """Shapes; tension by the polycrystal in a microsecond; uniaxial strain by the cell, in substeps."""
+    t, fine = np.linspace(0.0, 1.0, 9), np.linspace(0.0, 1.0, 17)
     with np.load(folder / "answers.npz") as kept:
+        U = study.study_paths.tension_paths(t)[0][:2]
+        exact = study.drive(load_material("magnesium_liu2022").law, 1e-6 * t, full(U).swapaxes(0, 1)).stress
+        np.testing.assert_allclose(kept["tension"][:2], exact.swapaxes(0, 1), rtol=1e-9, atol=1.0)
+        U = next(iter(study.study_paths.common_paths(t).values()))
+        between = np.stack([np.interp(fine, t, column) for column in U.T], axis=1)
+        cell = study.Cell("fft2d", load_material("plane_crystal_liu2022").values, 8)
+        exact = cell.follow(fine, full(between)).stress[::2]
+        np.testing.assert_allclose(kept["common"][0], exact, rtol=1e-9, atol=1.0)
         assert kept["common"].shape == (3, 9, 6) and kept["held"].shape == (5, 9, 6) == kept["diverging"].shape
         assert np.all(kept["common"][:, 0] == 0.0) and np.ptp(kept["held"][:, 1], axis=0).max() == 0.0
         assert kept["tension"].shape == (12, 9, 6) and np.isfinite(kept["tension"]).all()
@@ -137,8 +169,8 @@ def test_a_power_law_is_carried_on():
     assert learning_curve(result(1600, 3200)) == []
 
 
-def test_checks_of_exact_networks_find_nothing():
-    """With the fine scale's own answers for both networks: no errors, and paths together until they part."""
+def exact_answers():
+    """Stresses on the particular paths, and networks that answer the same."""
     t = np.linspace(0.0, 1.0, 21)
     found = {
         "t": t,
@@ -152,10 +184,71 @@ def test_checks_of_exact_networks_find_nothing():
     found["tension"][..., 0] = 1.0  # whatever the direction of tension
     for group in ("common", "diverging", "held"):
         found |= {f"{group}_{kind}": found[group] for kind in study.NETWORKS}
-    checks = study.checks(found)
+    return found
+
+
+def test_checks_of_exact_networks_find_nothing():
+    """With the fine scale's own answers for both networks: no errors, and paths together until they part."""
+    checks = study.checks(exact_answers())
     for kind in study.NETWORKS:
         assert max(checks[f"common_{kind}"].values()) == 0.0
         assert checks[f"causality_{kind}"] == {"diverging": 0.0, "held": 0.0}
     assert list(checks["common_stress"].values()) == pytest.approx([3.0, 3.0, 3.0])  # of nine components
     assert checks["isotropy_tension"] > 0.1
     assert replace(TINY, train=80, share=4).others == 20
+
+
+def test_checks_tell_by_how_much_networks_are_wrong():
+    """One answers 10 % too much; in another, the last of five paths is elsewhere just before the paths part."""
+    found = exact_answers()
+    found |= {key: 1.1 * found[key] for key in ("common_cut", "diverging_cut", "held_cut")}
+    found["tension_pca_net"] = 1.1 * found["tension"]
+    found["diverging_recurrent"], found["held_recurrent"] = found["diverging"].copy(), found["held"].copy()
+    t, largest = found["t"], np.linalg.norm(found["diverging"][0], axis=-1).max()
+    found["diverging_recurrent"][4, t == 0.5, 1] += 0.2
+    found["held_recurrent"][3, np.isclose(t, 0.65), 1] += 0.3  # of the path that stops there
+    checks = study.checks(found)
+    assert list(checks["common_cut"].values()) == pytest.approx([0.1, 0.1, 0.1])
+    assert checks["causality_cut"] == pytest.approx({"diverging": 0.0, "held": 0.0})
+    assert checks["causality_recurrent"]["diverging"] == pytest.approx(0.2 / largest)
+    assert checks["causality_recurrent"]["held"] == pytest.approx(0.3 / np.linalg.norm(0.8 * np.ones(6)))
+    assert checks["tension_pca_net"] == pytest.approx(0.1)
+    axial = (
+        1.5 * np.cos(study.study_paths.ANGLES) ** 2 - 0.5
+    )  # of a stress of 1 along the first axis, whatever the pull
+    assert checks["isotropy_tension"] == pytest.approx(axial.std() / np.abs(axial).mean())
+
+
+def test_findings_tell_each_number_beside_its_name():
+    sizes = asdict(TINY)
+    names = ("random_4", "random_8", "random_2_modes", "fixed", "large", "rate", "cut_8", "recurrent_8")
+    table = [
+        {"model": model, "test": f"{test}_test", "total": 0.01 * (10 * k + n), "deviatoric": 0.5, "in_plane": 0.7}
+        for k, model in enumerate(names, 1)
+        for n, test in enumerate(("random", "fixed", "large", "rate"), 1)
+    ]
+    models = {f"random_{n}": {"paths": n, "curve": [{"test_whole_total": 0.1 / n}]} for n in (2, 4)}
+    steps = [{"steps": s, "errors": {"random_8": {"total": 0.001 * s}}} for s in (50, 100)]
+    lines = findings({"sizes": sizes, "table": table, "models": models, "resolution": steps})
+    told = dict(line.strip("| ").split(" | ") for line in lines[2:])
+    assert told["error falls with training paths"] == "5, 2.5 with 2, 4 paths"
+    assert told["error independent of resolution"] == "5, 10 with 50, 100 steps"
+    assert told["error falls with PCA dimension, then saturates"] == "31, 21 with 2, 4 modes"
+    assert told["random intervals serve other paths"] == "11 on random, 12 on fixed ones"
+    assert told["fixed intervals do not"] == "42 on fixed, 41 on random ones"
+    assert told["larger strains need more paths"] == "U_max 0.15: 11, 0.25: 53, at equal data"
+    assert told["no influence of the rate exponent"] == "1/m = 2: 11, 1: 64, at equal data"
+    assert told["(PCA-Net, 8 paths)"] == "21 total, 50 deviatoric, 70 in plane"
+    assert told["(recurrent, the same paths)"].startswith("81 total")
+
+
+def test_the_tables_have_epochs_and_microseconds():
+    """Four epochs in eight iterations; 2 million pixel-steps a second are half a microsecond each."""
+    curve = [{"iteration": k, "test_whole_total": 0.1 * k, "test_whole_deviatoric": 0.3} for k in (2, 4, 8)]
+    rows = curve_table({"models": {"random_7": {"paths": 7, "curve": curve}}, "sizes": {"epochs": 4}})
+    assert rows[-1] == "| 7 | 20 (1) | 40 (2) | 80 (4) | 30 |"
+    made = {"paths": 3, "steps": 5, "sampler": 2, "law_failures": {"no": 1}, "residual": 2e-5}
+    made["pixel_steps_per_second"] = 2e6
+    lines = cost_lines({"sets": {"random": made, "taylor": {**made, "paths": 9, "residual": 3e-5}}})
+    assert "On all 12 plane paths" in lines[0] and "at most 3e-05" in lines[0]
+    assert "| random | 3 | 5 | 2 | no: 1 | 2e-05 | 0.5 |" in lines
