@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import learning.fine_scale
+import learning.workers
 from constitutive.drive import drive
 from constitutive.jit import ROOT
 from constitutive.law import Law, LawDefinition, Parameter, compile_block
@@ -20,7 +23,8 @@ from constitutive.material import load_material
 from constitutive.tensor import full, square_root, symmetric
 from fem.folder import alone_in
 from learning.dataset import DataSet, DataSetError, load, read_manifest
-from learning.generate import main
+from learning.fine_scale import Task
+from learning.generate import chosen_task, main, parser, summary
 from learning.strain_paths import ImpactSampler, PaperSampler, path
 
 SMALL = ("--set", "grains=8", "--paths", "20", "--steps", "30", "--quiet")
@@ -361,6 +365,43 @@ def test_progress_in_plain_lines(tmp_path, capsys):
     shown = capsys.readouterr()
     assert shown.err.startswith("5 of 5 paths") and "ETA 0 s" in shown.err
     assert "5 paths of 4 steps" in shown.out and "paths per processor second" in shown.out
+
+
+def test_the_time_left_is_told_from_what_this_start_has_made(capsys, monkeypatch):
+    """Of 100 paths 40 were there; 20 more in 10 s leave 20 s for the last 40."""
+    clock = iter([0.0, 10.0, 11.0])
+    monkeypatch.setattr(learning.workers, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    progress = learning.workers.Progress(100, 40, quiet=False)
+    progress.add(20)
+    progress.add(1)  # a line every ten seconds only
+    assert capsys.readouterr().err == "60 of 100 paths  2.0 per s  ETA 20 s\n"
+
+
+def test_throughput_is_that_of_all_shards():
+    """Two shards of 5 paths together, 7 steps of 3 parts, in 4 s; a unit cell of 6 pixels along each axis."""
+    task = Task(ImpactSampler(), 1, 5, 7, 3, 3, "taylor", {})
+    reports = {k: {"redraws": k, "failures": {"no": 1}, "processor_seconds": s} for k, s in enumerate((1.0, 3.0))}
+    point, *cells = (summary(replace(task, unit_cell=cell, points=6), reports) for cell in (None, "fft2d", "fft3d"))
+    assert point["throughput"] == pytest.approx(
+        {"processor_seconds": 4.0, "paths_per_processor_second": 5 / 4, "processor_seconds_per_step": 4.0 / 105}
+    )
+    found = [cell["throughput"]["pixel_steps_per_processor_second"] for cell in cells]
+    assert found == pytest.approx([36 * 105 / 4.0, 216 * 105 / 4.0])
+    assert point["redraws"] == {"sampler": 1, "law_failures": {"no": 2}, "rate": pytest.approx(3 / 8)}
+
+
+def test_options_are_in_the_sampler_and_the_task():
+    def task(*given):
+        return chosen_task(parser().parse_args(["--output", "a", "--set", "grains=2", *given]))[0]
+
+    common = ("--grid", "random", "--end-time", "3e-6")
+    assert task(*common, "--strain", "0.4").sampler == ImpactSampler(grid="random", duration=3e-6, strain=0.4)
+    assert task("--end-time", "3e-6", "--fixed-duration").sampler == ImpactSampler(duration=3e-6, fixed_duration=True)
+    paper = ("--sampler", "paper", "--strain", "0.1", "--fixed-intervals")
+    assert task(*common, *paper).sampler == PaperSampler(0.1, 3e-6, random_intervals=False, grid="random")
+    plain, cell = task("--seed", "4", "--steps", "9", "--substeps", "2"), task("--unit-cell", "fft3d", "--points", "4")
+    assert (plain.seed, plain.steps, plain.substeps, plain.points) == (4, 9, 2, None)
+    assert (cell.unit_cell, cell.points, task("--unit-cell", "fft3d").points) == ("fft3d", 4, 16)
 
 
 def test_generating_needs_no_torch():
