@@ -14,9 +14,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write under a temporary name, which is then renamed. Raises OSError, which names the file."""
     temporary = path.with_name(path.name + TEMPORARY)
     try:
-        with naming(path), open(temporary, "wb") as file:
-            yield file
-        os.replace(temporary, path)
+        with naming(path):
+            with open(temporary, "wb") as file:
+                yield file
+            os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -35,9 +36,9 @@ def replace_text(path: Path, text: str) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Have errors name the file that is written: the system's do not, where the disk is full."""
+    """Have errors name the file that is written, not the temporary one, or none, as where the disk is full."""
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or str(path)
+        error.filename = str(path)
         raise

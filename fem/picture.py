@@ -4,7 +4,6 @@ A sheet shows one field or several (one colour scale each) of one body or severa
 several times, a study of several runs. Bodies on a sheet are drawn to one scale, over one region.
 """
 
-import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
+from constitutive.whole_file import replacing
 from fem.axial_cut import AxialCut, axial_cut
 
 
@@ -75,12 +75,8 @@ def picture(
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all."""
-    temporary = path.with_name(f".{path.stem}.tmp.png")
-    try:
-        figure.savefig(temporary, dpi=130, format="png", bbox_inches="tight")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        figure.savefig(file, dpi=130, format="png", bbox_inches="tight")
 
 
 def sheet(
