@@ -5,14 +5,18 @@ import hashlib
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cases.options import add_material_options, chosen_material, count, number_at_least, positive
+from constitutive.law import LawError
 from constitutive.material import Material, load_material
+from fem.doubts import RunWarning
 from fem.elements import Controls
 from fem.folder import RunError, read_json
 from fem.mesh import Mesh
@@ -141,7 +145,13 @@ def symmetric_model(mesh: Mesh, material: Material, options: argparse.Namespace,
 def _material(options: argparse.Namespace) -> Material:
     """The chosen material; for a restart, the one that the run began with, whatever became of its file."""
     begun = Path(options.output) / "material.toml"
-    return load_material(begun) if options.restart and begun.exists() else chosen_material(options)
+    if not (options.restart and begun.exists()):
+        return chosen_material(options)
+    with suppress(LawError):  # what is chosen may not be there any more
+        if not has_material(begun.parent, chosen_material(options)):
+            text = f"the material has changed since the run began, which goes on with {begun}; --overwrite begins anew"
+            warnings.warn(text, RunWarning, stacklevel=2)
+    return load_material(begun)
 
 
 def _inputs(options: argparse.Namespace, material: Material) -> dict[str, str]:

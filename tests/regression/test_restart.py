@@ -8,10 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from cases import taylor_anvil
+from fem.doubts import RunWarning
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMES = ("wall_time", "time_per_element_step", "law_time", "element_time", "contact_time", "node_time",
@@ -133,6 +137,23 @@ def test_restart_needs_the_same_run(unbroken):
     assert done.returncode == 2
     assert "--velocity" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_restart_goes_on_with_the_material_that_the_run_began_with(tmp_path):
+    file, folder = tmp_path / "mine.toml", tmp_path / "run"
+    text = (ROOT / "constitutive" / "materials" / "copper_j2.toml").read_text()
+    file.write_text(text)
+    options = ["--material", str(file), "--elements-across", "4", "--symmetry", "quarter", "--no-picture", "--quiet"]
+    options += ["--no-fields", "--output", str(folder), "--end-time"]
+    with warnings.catch_warnings(action="error"):
+        taylor_anvil.main([*options, "1e-7"])
+        taylor_anvil.main([*options, "2e-7", "--restart"])
+    begun = (folder / "material.toml").read_text()
+    file.write_text(text.replace("density = ", "density = 1"))
+    with pytest.warns(RunWarning, match=r"the material has changed since the run began, which goes on with .*material"):
+        taylor_anvil.main([*options, "3e-7", "--restart"])
+    assert (folder / "material.toml").read_text() == begun
+    assert json.loads((folder / "summary.json").read_text())["end_time"] == 3e-7
 
 
 def test_a_finished_run_can_be_restarted_without_change(unbroken):
