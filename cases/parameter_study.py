@@ -1,10 +1,11 @@
 """Parameter study of the rod or the plate: impact velocities and shapes, as in figures 5 and 7 of the paper.
 
 Velocities are varied for the case's own shape, and shapes at the case's own velocity: the rod's aspect ratio length /
-diameter at constant length, the plate's thickness / projectile diameter. Elements keep their size. Each run has a
-folder of its own; runs that are complete are not run again, and those that were interrupted go on. Then one sheet a
-series shows the axial cuts at the end on common colour scales, and summary.csv lists all numbers, in the units that
-summary_units.json names. Runs whose material fails are left out, and told at the end.
+diameter at constant length, the plate's thickness / projectile diameter. Elements keep their size as nearly as may be:
+there are 4 at least, and an even number across a rod. Each run has a folder of its own; runs that are complete are not
+run again, and those that were interrupted go on. Then one sheet a series shows the axial cuts at the end on common
+colour scales, and summary.csv lists all numbers, in the units that summary_units.json names. Runs whose material fails
+are left out, and told at the end.
 
 All further options are the case's own: --law, --material, --symmetry, --end-time, --threads and so on.
 """
@@ -27,7 +28,7 @@ from cases.run_folder import open_run
 from constitutive.law import Law
 from constitutive.whole_file import replace_text
 from fem.elements import MaterialError
-from fem.folder import read_json
+from fem.folder import MARK, read_json
 from fem.history import UNITS as HISTORY
 from fem.output import cell_fields
 from fem.picture import save, sheet
@@ -208,6 +209,8 @@ def main(arguments: list[str] | None = None) -> None:
         raise OptionError("a study draws its runs' frames and goes on by itself: leave --no-fields and --restart out")
     check_fields(study.fields, chosen_material(base).law)
     folder = Path(study.output or f"runs/{study.case}_study")
+    if (folder / MARK).exists():
+        raise OptionError(f"{folder} is the folder of a run: name another --output for the study")
     sheets = series(study, own_variant(study.case, base))
     variants = list(dict.fromkeys(variant for row in sheets.values() for variant in row))
     summaries, failed = run_all(study.case, variants, given, folder, study)

@@ -154,7 +154,7 @@ class Training(ABC):
         """Add a row to the loss curve, write it and a checkpoint; having diverged, go back to the last one."""
         if not self.curve and not np.isfinite(self.smooth):
             raise OptionError(
-                "the loss is not finite from the start: give a smaller --learning-rate, or check the data"
+                "the loss is not finite from the start: give a smaller --learning-rate or --batch, or finer data"
             )
         if self.curve and not self.smooth < DIVERGED * self.curve[-1]["train"]:
             self.retreat()

@@ -14,6 +14,7 @@ from cases import parameter_study, taylor_anvil
 from cases.parameter_study import Variant, case_options
 from constitutive.material import load_material
 from fem.elements import Controls
+from fem.folder import MARK
 from fem.output import frame_times
 from fem.run import Monitor, run
 
@@ -261,12 +262,16 @@ def test_shapes_keep_length_and_size_of_elements():
         (["rod", "--lenght", "1"], "--lenght"),
         (["rod", "--no-fields"], "leave --no-fields"),
         (["rod", "--fields", "von_mises", "stress"], "--fields stress: no field of one component; there are von_mises"),
+        (["plate", "--output", "RUN"], "RUN is the folder of a run"),
         (["plate", "--law", "johnson_cok"], "did you mean 'johnson_cook'?"),
     ],
 )
-def test_mistakes_are_answered_in_one_line(tmp_path, capsys, arguments, words):
+def test_mistakes_are_answered_in_one_line(tmp_path, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    Path("RUN").mkdir()
+    Path("RUN", MARK).touch()
     with pytest.raises(SystemExit) as caught:
-        parameter_study.main([*arguments, "--output", str(tmp_path / "study")])
+        parameter_study.main([arguments[0], "--output", "study", *arguments[1:]])
     assert caught.value.code == 2
     error = capsys.readouterr().err
     assert words in error and len(error.splitlines()) == 1
