@@ -1,4 +1,4 @@
-"""Rates of slip and twinning in LANES grains at once (SPEC section 5; paper, Appendix).
+"""Rates of slip and twinning in LANES grains at once (paper, Appendix).
 
 Unknowns of a grain, rows of y; a row holds LANES grains, so that loops over grains become SIMD instructions:
 

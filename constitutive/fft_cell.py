@@ -1,4 +1,4 @@
-"""Periodic polycrystal: grains of a Voronoi tessellation in equilibrium, by FFT (SPEC section 5; paper, section 3.1).
+"""Periodic polycrystal: grains of a Voronoi tessellation in equilibrium, by FFT (paper, section 3.1).
 
     F(X) = Fbar (I + grad w),   w periodic,   Div P = 0,   sigmabar = Jbar^-1 <P> Fbar^T
 

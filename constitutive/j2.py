@@ -1,4 +1,4 @@
-"""J2 plasticity with linear isotropic hardening at finite strain (SPEC section 4; Simo & Hughes 1998, section 9.3).
+"""J2 plasticity with linear isotropic hardening at finite strain (Simo & Hughes 1998, section 9.3).
 
 q <= sigma_y + H p                     yield condition, q von Mises stress of the Kirchhoff stress J sigma
 dp = (q_tr - sigma_y - H p)+ / (3 G k + H)   radial return in closed form, see radial_return.py

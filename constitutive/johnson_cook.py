@@ -1,4 +1,4 @@
-"""Johnson-Cook viscoplasticity with adiabatic heating at finite strain (Johnson & Cook 1983; SPEC section 4).
+"""Johnson-Cook viscoplasticity with adiabatic heating at finite strain (Johnson & Cook 1983).
 
 q <= Y                                                             yield condition, q von Mises stress of J sigma
 Y = (A + B p^n) (1 + C ln(max(pdot / pdot_0, 1))) (1 - theta^m)    flow stress, Pa

@@ -1,4 +1,4 @@
-"""Compressible neo-Hookean elasticity, the elastic part of every law here (SPEC section 4, paper eq. A.3).
+"""Compressible neo-Hookean elasticity, the elastic part of every law here (paper, eq. A.3).
 
 W = G/2 (tr(F^T F) J^(-2/3) - 3) + K/2 (J - 1)^2        energy per reference volume, J/m3
 sigma = G J^(-5/3) dev(F F^T) + K (J - 1) I             Cauchy stress, Pa

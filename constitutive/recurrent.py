@@ -1,4 +1,4 @@
-"""The learned law `recurrent`: an internal-variable surrogate of a polycrystal (SPEC section 7).
+"""The learned law `recurrent`: an internal-variable surrogate of a polycrystal.
 
 Elasticity, pressure, frame indifference and, without a texture of its own, isotropy are exact; a network gives only the
 inelastic flow. For the energy (A.3) of the paper, a polycrystal under one F has the stress

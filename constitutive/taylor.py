@@ -1,4 +1,4 @@
-"""Polycrystal under Taylor's assumption: all grains share F, the stress is their mean (SPEC section 5).
+"""Polycrystal under Taylor's assumption: all grains share F, the stress is their mean.
 
 sigma = sum_g w_g sigma_g = G J^(-5/3) dev(F Z F^T) + 2 lambda_e (J - 1) I,   Z = sum_g w_g F_in^-1 F_in^-T (g)
 

@@ -55,7 +55,7 @@ class Monitor:
 
 @dataclass
 class Result:
-    """What a run leaves: summary (SPEC section 8), history, and the solver's final state."""
+    """What a run leaves: summary, history, and the solver's final state."""
 
     summary: dict[str, Any]
     history: History

@@ -1,4 +1,4 @@
-"""How far a law's stress lies from the fine scale's: the norms of SPEC section 7, and their statistics over paths.
+"""How far a law's stress lies from the fine scale's: norms, and their statistics over paths.
 
 Relative L2 error of a path, over time and components jointly, total and of the deviator alone:
 

@@ -1,4 +1,4 @@
-"""Strain paths to learn from: right stretch tensors U(t) that start at I (SPEC section 6).
+"""Strain paths to learn from: right stretch tensors U(t) that start at I.
 
 Three samplers. `paper` is a random walk of the components of U (Liu et al. 2022, section 3.2),
 

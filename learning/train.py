@@ -2,7 +2,7 @@
 
 A checkpoint beside the artefact holds network, optimiser, random state and loss curve; --resume goes on from it, also
 after an interruption (Ctrl-C, SIGTERM), which writes one, but no artefact, before leaving. Errors are relative L2 over
-time and components jointly, per path (SPEC section 7).
+time and components jointly, per path.
 """
 
 import argparse

@@ -67,7 +67,7 @@ def axial(history):
 
 
 def test_strength_of_magnesium():
-    """Axial minus lateral stress, SPEC section 5: four textures of 512 grains, substeps of 83 ps; here 1024."""
+    """Axial minus lateral stress, as an independent program has it: 4 x 512 grains, substeps of 83 ps; here 1024."""
     law = magnesium(grains=1024).law
     e = np.linspace(0.0, 0.5, 101)[:, None, None, None] * np.array([-UNIAXIAL, UNIAXIAL])
     stress = axial(run(law, stretch(e)))[[2, 5, 10, 25, 50, 100]].T / 1e6
@@ -130,7 +130,7 @@ def test_single_crystal_against_the_textbook(angles):
 
 @pytest.mark.parametrize("rate", [1e3, 1e4, 1e5, 1e6])
 def test_accuracy_of_the_integration(rate):
-    """Within 0.5 % of 20 times finer steps (SPEC section 5)."""
+    """Within 0.5 % of 20 times finer steps."""
     law, accurate = magnesium(grains=128).law, magnesium(grains=128, tolerance=5e-4).law
     kinds = ("monotonic", "reversal", "hold")
     e = np.stack([programme(kind) for kind in kinds], axis=1)[..., None, None] * rate * 60 * DT * OBLIQUE
