@@ -35,12 +35,17 @@ def table(header: str) -> list[list[str]]:
     return rows
 
 
+def blocks(language: str, heading: str) -> list[str]:
+    """The programs or files of a language that README prints behind a heading."""
+    return re.findall(rf"```{language}\n(.*?)```", README[README.index(heading) :], re.S)
+
+
 NAMES = ["elements", "steps", "final_length", "final_radius", "back_face_deflection"]
 RUNS = table("| command | elements |")
 
 
 def test_the_users_own_case_runs_as_printed(tmp_path):
-    (program,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    program = blocks("python", "## Your own case")[0]
     assert len(program.strip().splitlines()) <= 25
     mesh = box((40.0, 10.0, 10.0), (24, 6, 6))  # millimetres
     sets = {
@@ -57,6 +62,33 @@ def test_the_users_own_case_runs_as_printed(tmp_path):
     assert float(error) < 0.01
     assert 0.0 < abs(float(sag)) < 1.0
     assert json.loads((tmp_path / "runs/bracket/summary.json").read_text())["completed"]
+
+
+def test_the_users_own_law_runs_as_printed(tmp_path):
+    entry, material = blocks("toml", "## Your own law")[:2]
+    (tmp_path / "mylaws").mkdir()
+    (tmp_path / "mylaws" / "softening.py").write_text(blocks("python", "## Your own law")[0])
+    (tmp_path / "rubber.toml").write_text(material)
+    package = tmp_path / "mylaws-1.dist-info"  # as pip would install it
+    package.mkdir()
+    package.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: mylaws\nVersion: 1\n")
+    package.joinpath("entry_points.txt").write_text(entry.replace("project.entry-points.", "").replace('"', ""))
+    point, rod = blocks("bash", "## Your own law")[0].splitlines()
+    paths = os.pathsep.join([str(ROOT), str(tmp_path)])
+    small = " --elements-across 6 --symmetry quarter --no-picture --threads 1 --output rod"
+    for command in (point, rod + small):
+        words = [sys.executable, *shlex.split(command)[1:], "--quiet"]
+        done = subprocess.run(
+            words, cwd=tmp_path, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0 and not done.stderr, done.stderr
+    table = np.genfromtxt(tmp_path / "material_point.csv", delimiter=",", names=True)
+    shear = np.linspace(0.0, 0.5, len(table))
+    energy = 0.5 * 1e6 * shear**2
+    assert table["damage"] == pytest.approx(energy / (energy + 1e6), rel=1e-6)
+    assert table["s12"] == pytest.approx((1.0 - table["damage"]) * 1e6 * shear, rel=1e-6)
+    summary = json.loads((tmp_path / "rod" / "summary.json").read_text())
+    assert summary["law"] == "softening" and summary["max_energy_error"] < 0.01
 
 
 @pytest.mark.parametrize("row", RUNS, ids=[row[0].strip("`")[:60] for row in RUNS])
