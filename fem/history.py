@@ -9,6 +9,7 @@ import numpy as np
 from constitutive.whole_file import naming, replace_file, replace_text
 from fem.output import OutputError
 
+CONTACT_FORCE = "N, along the axis of the rigid body (a sphere's is its motion's), mean since the row before"
 UNITS = {
     "time": "s",
     "dt": "s",
@@ -17,7 +18,7 @@ UNITS = {
     ),
     "error": "1, energy out of balance over initial and external energy",
     **dict.fromkeys(("momentum_x", "momentum_y", "momentum_z"), "kg m/s, of the whole body"),
-    "contact_force": "N, along the axis of the rigid body (a sphere's is its motion's), mean since the row before",
+    "contact_force": f"{CONTACT_FORCE}; of several bodies the sum",
 }
 
 

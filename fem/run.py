@@ -24,7 +24,7 @@ from fem.checkpoint import read_checkpoint, write_checkpoint
 from fem.doubts import RunWarning, doubts
 from fem.elements import MaterialError
 from fem.folder import AT_THE_END, RunError, run_folder
-from fem.history import History
+from fem.history import CONTACT_FORCE, History
 from fem.mesh import Mesh, scaled_jacobian
 from fem.model import Model
 from fem.output import FieldWriter, cell_fields, field_units
@@ -109,7 +109,7 @@ def run(
     settings, monitors = replace(settings or Settings(), **options), dict(monitors or {})
     if not (np.isfinite(end_time) and end_time > 0.0):
         raise RunError(f"end time is {end_time} s; give a positive time")
-    if taken := [name for name in monitors if name in COLUMNS]:
+    if taken := [name for name in monitors if name in (*COLUMNS, *_body_columns(model))]:
         raise RunError(f"monitor '{taken[0]}': every history has a column of that name; call it otherwise")
     if split := [name for name in monitors if set(name) & set(',"\n')]:
         raise RunError(f"monitor {split[0]!r}: no column of history.csv can be called so; leave out commas and quotes")
@@ -120,6 +120,12 @@ def run(
     for doubt in doubts(result.summary):
         warnings.warn(doubt, RunWarning, stacklevel=2)
     return result
+
+
+def _body_columns(model: Model) -> list[str]:
+    """Columns of the force on each rigid body, in the order of the model's contacts, where there are several."""
+    bodies = len(model.contacts)
+    return [f"contact_force_{k + 1}" for k in range(bodies)] if bodies > 1 else []
 
 
 class _Run:
@@ -136,7 +142,7 @@ class _Run:
         self.monitors, self.case, self.settings = monitors, case, settings
         self.threads = max(1, min(settings.threads, MOST_THREADS))
         numba.set_num_threads(self.threads)
-        self.names = [*COLUMNS, *monitors]
+        self.names = [*COLUMNS, *_body_columns(model), *monitors]
         checkpoint = read_checkpoint(folder, model.fingerprint()) if folder and settings.restart else None
         self.solver = Solver(model, self.threads)
         self.frames = 0
@@ -147,6 +153,7 @@ class _Run:
         self.stop_signal: int | None = None
         table = self._resume(*checkpoint) if checkpoint is not None else None
         units = {name: monitor.unit for name, monitor in monitors.items()}
+        units |= dict.fromkeys(_body_columns(model), CONTACT_FORCE)
         self.history = History(self.names, folder, units, table)
         self.writer = None
         if folder is not None and settings.fields:
@@ -238,15 +245,16 @@ class _Run:
         energies, momentum = solver.energies(), solver.momentum()
         impulse = np.array([account.axial_impulse for account in solver.accounts])
         before = self.history.rows[-1][0] if self.history.rows else 0.0
-        interval = max(solver.time - before, 1e-300)
+        forces = np.abs(impulse - self.impulse_before) * self.model.copies / max(solver.time - before, 1e-300)
         row = {
             "time": solver.time,
             "dt": solver.dt,
             **energies,
             **dict(zip(("momentum_x", "momentum_y", "momentum_z"), momentum, strict=True)),
-            "contact_force": float(np.abs(impulse - self.impulse_before).sum()) * self.model.copies / interval,
+            "contact_force": float(forces.sum()),
             **{name: monitor.value(solver) for name, monitor in self.monitors.items()},
         }
+        row |= dict(zip(_body_columns(self.model), forces, strict=False))
         self.impulse_before = impulse
         self.history.append(row)
         self.largest_error = max(self.largest_error, abs(energies["error"]))
@@ -280,7 +288,7 @@ class _Run:
     def _resume(self, arrays: dict[str, np.ndarray], progress: dict[str, Any]) -> np.ndarray:
         """Take over the state of a checkpoint; its history (rows, columns). Raises RunError where it does not fit."""
         if progress["columns"] != self.names:
-            begun = ", ".join(progress["columns"][len(COLUMNS) :]) or "none"
+            begun = ", ".join(progress["columns"][len(self.names) - len(self.monitors) :]) or "none"
             raise RunError(f"{self.folder} was begun with other monitors: {begun}; give the same in the same order")
         if (reached := arrays["scalars"][0]) > self.end_time:
             raise RunError(f"{self.folder} was computed to {reached:.6g} s already; give an end time from there on")

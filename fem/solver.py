@@ -112,6 +112,10 @@ class Solver:
             step = 2.0 / omega * (np.sqrt(1.0 + xi * xi) - xi)
         return self.model.controls.safety * step
 
+    def reaction(self, nodes: np.ndarray) -> np.ndarray:
+        """Force (3,) in N by which supports hold nodes (k,) against stresses and pressures, in the part computed."""
+        return -np.where(self.model.free[nodes] == 0.0, self.force[nodes], 0.0).sum(axis=0)
+
     def step(self, dt: float) -> None:
         """Advance by dt in s. Raises MaterialError where a point cannot be updated."""
         dt_mid = 0.5 * (self.dt + dt)

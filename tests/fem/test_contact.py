@@ -249,6 +249,9 @@ def test_the_contact_force_is_that_of_all_bodies(rubber):
     received = [abs(body["impulse"][2]) for body in result.summary["rigid_bodies"]]
     assert min(received) > 0.1
     assert np.sum(np.diff(time) * force[1:]) == pytest.approx(sum(received), rel=1e-9)
+    for name, impulse in zip(("contact_force_1", "contact_force_2"), received, strict=True):
+        assert np.sum(np.diff(time) * result.history.column(name)[1:]) == pytest.approx(impulse, rel=1e-9)
+    assert min(received) < 0.9 * max(received)  # or which is which would not be seen
 
 
 @pytest.mark.parametrize("bodies", [1, 3])

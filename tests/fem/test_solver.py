@@ -62,6 +62,20 @@ def test_a_quarter_reports_what_rigid_bodies_receive_of_the_whole(law):
     assert four.history.column("contact_force") == pytest.approx(force, rel=1e-6, abs=1e-9 * force.max())
 
 
+@both
+def test_supports_take_the_momentum(element, law):
+    """A bar flies off its support aslant, and a pressure pushes it back: change of momentum = reaction + pressure."""
+    mesh = box((0.1, 0.1, 0.2), (2, 2, 4))
+    model = Model(mesh, law, element).initial_velocity((1.0, 2.0, 5.0)).fix("z_min", "xz").pressure("z_max", 1e3)
+    solver = Solver(model)
+    for _ in range(20):
+        before, last, dt = solver.momentum(), solver.dt, solver.stable_step()
+        force = solver.reaction(model.nodes("z_min")) + solver.external.sum(axis=0)
+        solver.step(dt)
+        assert solver.momentum() - before == pytest.approx(force * 0.5 * (last + dt), abs=1e-9)
+    assert force[1] == pytest.approx(0.0, abs=1e-9) and min(abs(force[0]), abs(force[2])) > 1.0
+
+
 def test_what_is_held_has_no_energy_and_no_momentum_at_the_start(law):
     model = Model(box((0.1, 0.1, 0.1), (2, 2, 2)), law).initial_velocity((3.0, 4.0, 5.0)).fix(None, "xz")
     history = run(model, 1e-5).history
