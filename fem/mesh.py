@@ -188,7 +188,7 @@ def _check_shapes(mesh: Mesh) -> None:
     if (volumes < 0).all():
         raise MeshError(
             "every element is mirrored (negative volume): the file numbers the nodes in the opposite sense; "
-            "reorder each element as hexes[:, [4, 5, 6, 7, 0, 1, 2, 3]]"
+            "write nodes 5 to 8 of each element first, then 1 to 4, as hexes[:, [4, 5, 6, 7, 0, 1, 2, 3]]"
         )
     bad = (quality <= 0) | (volumes <= 0).any(axis=1)
     if bad.any():

@@ -147,13 +147,15 @@ def read_mesh(path: str | Path, scale: float = 1.0) -> Mesh:
     path = Path(path)
     reader = READERS.get(path.suffix.lower(), read_by_meshio)
     if not path.is_file():
-        raise MeshError(f"{path}: there is no such file")
+        raise MeshError(f"{path}: {'this is a folder' if path.is_dir() else 'there is no such file'}")
     if not (np.isfinite(scale) and scale > 0):
         raise MeshError(f"scale is {scale}; give a positive factor to metres, such as 1e-3 for millimetres")
     try:
         points, hexes, node_sets = reader(path)
         mesh = drop_unused_nodes(Mesh(points * scale, hexes, node_sets))
         check_mesh(mesh)
+    except MeshError as error:  # which knows no labels of the file's
+        raise MeshError(f"{path}, elements and nodes counted from 0: {error}") from None
     except (ValueError, OSError) as error:
         raise MeshError(f"{path}: {error}") from None
     return mesh

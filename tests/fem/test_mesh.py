@@ -393,5 +393,15 @@ def test_solids_of_other_types_are_named_and_counted(tmp_path, block):
 
 def test_scale_must_be_positive(tmp_path, block):
     meshio.Mesh(block.points, [("hexahedron", block.hexes)]).write(path := tmp_path / "block.vtu")
+    with pytest.raises(MeshError, match="this is a folder"):
+        read_mesh(tmp_path)
     with pytest.raises(MeshError, match="scale is -1"):
         read_mesh(path, scale=-1)
+
+
+def test_what_is_wrong_with_a_file_s_elements_is_counted_from_0_and_says_so(tmp_path, block):
+    """Labels, Abaqus's say, are lost by then; the position is told."""
+    hexes = np.vstack([block.hexes, block.hexes[:1]])
+    meshio.Mesh(block.points, [("hexahedron", hexes)]).write(path := tmp_path / "double.vtu")
+    with pytest.raises(MeshError, match=r"double.vtu, elements and nodes counted from 0: elements 0 and \d+ at \("):
+        read_mesh(path)
