@@ -207,7 +207,7 @@ class _Run:
                 last_checkpoint = time.monotonic()
             if self.stop_signal is not None:
                 progress.close()
-                where = f"; a restart in {self.folder} goes on from there" if self.folder else ""
+                where = f"; --restart, restart=True in Python, goes on in {self.folder}" if self.folder else ""
                 name = signal.Signals(self.stop_signal).name
                 raise StoppedError(f"stopped by {name} at {solver.time:.6g} s{where}", self.stop_signal)
         progress.close()
