@@ -68,4 +68,4 @@ def _finish(figure: Figure, grid: Sequence[Any], path: Path, title: str) -> None
     handles, labels = grid[0].get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(handles)), fontsize="small")
-    figure.savefig(path, dpi=120)
+    save(figure, path, 120)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from cases.cost_measurement import LOOP, PARTS, Measurement
 from cases.off_line_cost import OffLineCost, break_even
 from cases.report import number, percent, table
+from fem.picture import save
 
 ERRORS = {  # key: what tables and plot call it, the plot's marker
     "length": ("length", "<"),
@@ -206,7 +207,7 @@ def plot(path: Path, report: Mapping[str, Any]) -> None:
     machine = report["environment"]
     figure.suptitle(f"{machine['processor']}, {machine['threads']} thread{'s' if machine['threads'] > 1 else ''}")
     figure.legend(loc="outside right upper", fontsize="small")
-    figure.savefig(path, dpi=130)
+    save(figure, path, 130)
 
 
 def has_errors(report: Mapping[str, Any]) -> bool:

@@ -23,6 +23,7 @@ from constitutive.material import Material
 from constitutive.taylor import lattice_of
 from constitutive.tensor import von_mises
 from constitutive.texture import write_texture
+from fem.picture import save
 
 RATES = (1e4, 1e5, 1e6)  # 1/s
 STRAIN = 0.3
@@ -64,7 +65,7 @@ def draw_stress_strain(path: Path, law: Law) -> None:
     by_rate.set(xlabel="equivalent strain, 1", title="rates, compression along x")
     for axes in (by_direction, by_rate):
         axes.legend(fontsize="small")
-    figure.savefig(path, dpi=120)
+    save(figure, path, 120)
 
 
 def draw_activity(path: Path, history: History, title: str) -> None:
@@ -83,7 +84,7 @@ def draw_activity(path: Path, history: History, title: str) -> None:
         twin_axes.plot(time, fields["twin_fraction"], "k--")
         twin_axes.set(ylabel="twin volume fraction, 1", ylim=(0.0, 1.0))
     slip_axes.legend()
-    figure.savefig(path, dpi=120)
+    save(figure, path, 120)
 
 
 def poles(R: np.ndarray, weights: np.ndarray, normal: np.ndarray, lattice: Lattice) -> tuple[np.ndarray, np.ndarray]:
@@ -153,7 +154,7 @@ def draw_pole_figures(path: Path, law: Law, lattice: Lattice, F: np.ndarray, sta
             filled = draw_pole_figure(axes, vectors, shares, f"{name} {word}")
             whole = MaxNLocator(7, integer=True)
             figure.colorbar(filled, ax=axes, shrink=0.7, ticks=whole, label="multiples of random")
-    figure.savefig(path, dpi=120)
+    save(figure, path, 120)
 
 
 def write_textures(before: Path, after: Path, law: Law, F: np.ndarray, state: np.ndarray) -> None:

@@ -35,6 +35,7 @@ from constitutive.law import did_you_mean
 from constitutive.tensor import von_mises
 from constitutive.whole_file import replace_text
 from fem.output import field_units
+from fem.picture import save
 
 PATHS = ("uniaxial", "uniaxial-strain", "shear")
 STRESSES = ("s11", "s22", "s33", "s12", "s23", "s13")
@@ -127,7 +128,7 @@ def draw(path: Path, history: History, title: str) -> None:
     axes.plot(time, von_mises(history.stress[:, 0]) / 1e6, "k", label="von Mises")
     axes.set(xlabel="time, microseconds", ylabel="Cauchy stress, MPa", title=title)
     axes.legend()
-    figure.savefig(path, dpi=120)
+    save(figure, path, 120)
 
 
 @user_errors

@@ -73,10 +73,10 @@ def picture(
     return True
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, dpi: int = 130) -> None:
     """Write a figure as PNG, whole or not at all."""
     with replacing(path) as file:
-        figure.savefig(file, dpi=130, format="png", bbox_inches="tight")
+        figure.savefig(file, dpi=dpi, format="png", bbox_inches="tight")
 
 
 def sheet(

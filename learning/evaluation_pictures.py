@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from constitutive.tensor import full
+from fem.picture import save
 from learning.errors import deviator
 from learning.fresh_paths import PathSet
 from learning.judgement import Judged, kinds_in
@@ -34,14 +35,14 @@ def draw_all(folder: Path, result: Mapping[str, Any], laws: Sequence[Judged], se
         draw_learning_curve(folder / "learning_curve.png", result)
 
 
-def save(figure: Figure, path: Path) -> None:
+def save_under_one_legend(figure: Figure, path: Path) -> None:
     """Write a figure under one legend for all its panels."""
     known: dict[str, Any] = {}
     for axes in figure.axes:
         known = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True)) | known
     if known:
         figure.legend(known.values(), known, loc="outside lower center", ncols=min(4, len(known)), fontsize="small")
-    figure.savefig(path, dpi=120)
+    save(figure, path, 120)
 
 
 def shown(errors: Any) -> np.ndarray:
@@ -76,7 +77,7 @@ def draw_errors(path: Path, laws: Sequence[Judged], sets: Sequence[PathSet]) -> 
         axes.set(yscale="log", ylabel="deviatoric error, %", title=f"paths: {paths.name} (number of paths)")
         plain_numbers(axes)
         axes.grid(alpha=0.3, axis="y", which="both")
-    save(figure, path)
+    save_under_one_legend(figure, path)
 
 
 def draw_growth(path: Path, laws: Sequence[Judged], sets: Sequence[PathSet]) -> None:
@@ -92,7 +93,7 @@ def draw_growth(path: Path, laws: Sequence[Judged], sets: Sequence[PathSet]) -> 
         axes.set(xlabel="time over the path's duration", ylabel="deviatoric error, % of the path's stress")
         axes.set(title=f"paths: {paths.name}", ylim=(0.0, None), xlim=(0.0, 1.0))
         axes.grid(alpha=0.3)
-    save(figure, path)
+    save_under_one_legend(figure, path)
 
 
 def sample_paths(law: Judged, paths: PathSet) -> dict[str, int]:
@@ -141,7 +142,7 @@ def draw_samples(path: Path, laws: Sequence[Judged], sets: Sequence[PathSet]) ->
     key.plot([], [], **FINE)
     for k, law in enumerate(laws):
         key.plot([], [], color=f"C{k % 10}", label=law.label)
-    save(figure, path)
+    save_under_one_legend(figure, path)
 
 
 def draw_sample(axes: Axes, laws: Sequence[Judged], paths: PathSet, i: int) -> None:
@@ -186,12 +187,14 @@ def draw_checks(path: Path, result: Mapping[str, Any]) -> None:
     against.set(title="against the fine scale in 20,000 steps", xlabel="steps", ylabel="difference of deviator, %")
     for axes in (own, against):
         axes.set(xscale="log", yscale="log")
+        plain_numbers(axes)
     polar.set_title("von Mises stress, MPa, over direction\ntension, dashed: compression", fontsize="medium")
     rest.set(title="loading, then rest", xlabel="steps", ylabel="von Mises stress, MPa", ylim=(0.0, None))
     cycles.set(title="closed cycles of strain", xlabel="cycle", ylabel="peak von Mises stress, MPa", ylim=(0.0, None))
+    rest.xaxis.set_major_locator(MaxNLocator(5))
     for axes in (own, against, rest, cycles):
         axes.grid(alpha=0.3)
-    save(figure, path)
+    save_under_one_legend(figure, path)
 
 
 def draw_directions(axes: Axes, found: Mapping[str, Any], style: Mapping[str, Any]) -> None:
@@ -202,6 +205,7 @@ def draw_directions(axes: Axes, found: Mapping[str, Any], style: Mapping[str, An
         values = np.array(found[mode]) / 1e6
         axes.plot(around, np.concatenate([values, values, values[:1]]), line, color=style["color"], linewidth=1.2)
     axes.set_ylim(0.0, None)
+    axes.yaxis.set_major_locator(MaxNLocator(4))
 
 
 def draw_learning_curve(path: Path, result: Mapping[str, Any]) -> None:
@@ -231,4 +235,4 @@ def draw_learning_curve(path: Path, result: Mapping[str, Any]) -> None:
         if lines:
             axes.legend(fontsize="small")
     figure.suptitle(f"paths: {name}; circles: mean, triangles: 95th percentile")
-    figure.savefig(path, dpi=120)
+    save(figure, path, 120)

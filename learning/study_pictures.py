@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from fem.picture import save
 from learning import study_paths
 from learning.dataset import DataSet
 from learning.study_findings import main_models
@@ -39,7 +40,7 @@ def draw_all(
     for k, name in enumerate(study_paths.common_paths(found["t"])):
         draw_stresses(axes[2, k], found, "common", k, name)
     axes[2, 0].legend(fontsize="small")
-    figure.savefig(folder / "figure1.png", dpi=90)
+    save(figure, folder / "figure1.png", 90)
     draw_causality(folder / "figure2.png", found)
     draw_isotropy(folder / "figure3.png", found)
 
@@ -122,7 +123,7 @@ def draw_causality(path: Path, found: Mapping[str, np.ndarray]) -> None:
                 axes.plot(found["t"], 1e-9 * found[group][k, :, 0], color=color, lw=0.8)
                 axes.plot(found["t"], 1e-9 * found[f"{group}_{kind}"][k, :, 0], color=color, ls="--")
             axes.set(title=f"{group} paths, {label} dashed", xlabel="t, s", ylabel="stress 11, GPa")
-    figure.savefig(path, dpi=90)
+    save(figure, path, 90)
 
 
 def draw_isotropy(path: Path, found: Mapping[str, np.ndarray]) -> None:
@@ -134,4 +135,4 @@ def draw_isotropy(path: Path, found: Mapping[str, np.ndarray]) -> None:
         for values in study_paths.axial_stress(found[name], directions):
             axes.plot(study_paths.TENSION * found["t"], 1e-6 * values, lw=0.9)
         axes.set(title=f"{label}: axial stress, MPa", xlabel="log strain")
-    figure.savefig(path, dpi=90)
+    save(figure, path, 90)
