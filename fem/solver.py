@@ -216,7 +216,7 @@ class Solver:
             place = (self.model.mesh.points + self.displacement)[nodes].mean(axis=0)
             raise MaterialError(
                 f"element {element} at ({', '.join(f'{x:.4g}' for x in place)}) m failed at {self.time:.6g} s, step "
-                f"{self.steps}: {reason} (law '{self.model.law.name}')"
+                f"{self.steps}: {reason} (law '{self.model.law.name}'); end the run before, or mesh otherwise there"
             )
 
     def energies(self) -> dict[str, float]:
