@@ -111,7 +111,7 @@ def sheet(
             shown = draw_cut(axis, cut, name, bounds, (low, high), edges)
         _add_bar(figure, shown, axes, name, over, "right" if bars_beside else "bottom")
         if len(over) == 1:
-            axes[0].set_title(f"largest {_extreme(cuts[0], name):.4g}", fontsize=FONT)
+            axes[0].set_title(f"largest in the cut {_extreme(cuts[0], name):.4g}", fontsize=FONT)
     return figure
 
 
