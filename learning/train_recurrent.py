@@ -214,6 +214,10 @@ class RecurrentTraining(Training):
     def loss(self) -> Tensor:
         paths = draw_batch(self.paths, self.rng, self.options.batch, self.progress())
         P = answer(self.network, paths)
+        finite = torch.isfinite(P).flatten(0, 1).all(0)
+        if finite.any() and not finite.all():  # weights that have learned nothing may overflow in long steps
+            paths = paths.chosen(finite)
+            P = answer(self.network, paths)
         loss = relative_error(P, paths.S[1:], FLOOR).mean()
         weight = self.options.work_weight
         return loss + weight * work_error(P, paths).mean() if weight else loss

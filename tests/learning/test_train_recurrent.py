@@ -494,6 +494,20 @@ def test_a_loss_that_is_not_finite_ends_the_training(data, tmp_path, monkeypatch
     assert "not finite from the start" in capsys.readouterr().err
 
 
+def test_paths_that_overflow_are_left_out_of_the_loss(data, tmp_path):
+    """As long steps of a soft material may with weights that have learned nothing: the rest of the batch is learned."""
+    arguments = ["--data", str(data), "--output", str(tmp_path / "law.npz"), *SIZES, "--batch", "8"]
+    training = RecurrentTraining.begin(train.parser("recurrent").parse_args(arguments))
+    training.paths.U[1:, :, [0, 5]] = torch.tensor([1e9, 1e-9, 1.0, 0.0, 0.0, 0.0])[:, None]
+    paths = draw_batch(training.paths, np.random.default_rng(training.options.seed), 8, 0.0)
+    errors = relative_error(answer(training.network, paths), paths.S[1:], FLOOR)
+    assert errors.isfinite().sum() == 6
+    loss = training.loss()
+    loss.backward()
+    assert loss.item() == pytest.approx(errors[errors.isfinite()].mean().item(), rel=1e-6)
+    assert all(p.grad.isfinite().all() for p in training.network.parameters() if p.requires_grad)
+
+
 def test_a_command_runs_the_trained_law(material, tmp_path):
     output = tmp_path / "point.csv"
     material_point.main(["--material", str(material), "--steps", "40", "--output", str(output), "--quiet"])
