@@ -46,7 +46,7 @@ class Artefact:
         if array.shape != shape or array.dtype.kind != "f":
             raise LawError(f"{self.path}: array '{name}' must be finite numbers of shape {shape}, it has {array.shape}")
         if not np.all(np.isfinite(array)):
-            raise LawError(f"{self.path}: array '{name}' holds numbers that are not finite; make it again")
+            raise LawError(f"{self.path}: array '{name}' must be finite, but not all its numbers are; make it again")
         return array
 
     def entry(self, *keys: str) -> Any:

@@ -9,7 +9,7 @@ BEYOND = 0.01  # of the elements
 
 
 class RunWarning(UserWarning):
-    """A run that has come to its end, with results that may mean little; the message says why and what to do."""
+    """Results that may mean little, or be of another material than is thought; the message says why and what to do."""
 
 
 def doubts(summary: Mapping[str, Any]) -> list[str]:

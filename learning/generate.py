@@ -190,7 +190,7 @@ def check_device(options: argparse.Namespace) -> None:
     try:
         import torch
     except ImportError:
-        raise OptionError("--device needs PyTorch: python -m pip install -e '.[train]'") from None
+        raise OptionError("--device needs torch: pip install -e '.[train]'") from None
     if options.device == "cuda" and not torch.cuda.is_available():
         raise OptionError("--device cuda: torch finds no GPU here (torch.cuda.is_available() is False)")
 

@@ -91,7 +91,7 @@ def test_what_is_missing_is_named(path, tmp_path):
     with pytest.raises(LawError, match=r"'bias' must be finite numbers of shape \(3,\), it has \(4,\)"):
         artefact.array("bias", 3)
     spoilt = save_artefact(tmp_path / "nan.npz", "recurrent", {}, {"bias": np.full(4, np.nan)})
-    with pytest.raises(LawError, match="'bias' holds numbers that are not finite"):
+    with pytest.raises(LawError, match="'bias' must be finite, but not all its numbers are"):
         load_artefact(spoilt, "recurrent").array("bias", 4)
     with pytest.raises(LawError, match=r"header lacks sizes\.hidden"):
         artefact.entry("sizes", "hidden")

@@ -315,15 +315,9 @@ def test_an_impossible_deformation_fails_for_its_point_alone(law):
         assert list(status) == [0, INVERTED, 0]
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"first_bias": np.zeros(3)}, "'first_bias' must be finite"),
-        ({"by_rate": np.full(5, np.nan)}, "'by_rate' holds numbers that are not finite"),
-    ],
-)
-def test_weights_that_do_not_fit_are_refused(tmp_path, parts, change, words):
+@pytest.mark.parametrize("change", [{"first_bias": np.zeros(3)}, {"by_rate": np.full(5, np.nan)}])
+def test_weights_that_do_not_fit_are_refused(tmp_path, parts, change):
     header, arrays = parts
     path = save_artefact(tmp_path / "a.npz", "recurrent", header, arrays | change)
-    with pytest.raises(LawError, match=f"a.npz: array {words}"):
+    with pytest.raises(LawError, match=f"a.npz: array '{next(iter(change))}' must be finite"):
         LAW.build({"artefact": path, "density": None, "longest_step": LONGEST_STEP})

@@ -112,7 +112,7 @@ def test_a_device_that_is_not_there(fails, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: False)))
     assert "torch finds no GPU here" in fails("--unit-cell", "fft2d", "--device", "cuda")
     monkeypatch.setitem(sys.modules, "torch", None)  # as where it is not installed
-    assert "--device needs PyTorch: python -m pip install" in fails("--unit-cell", "fft2d", "--device", "cpu")
+    assert "--device needs torch: pip install" in fails("--unit-cell", "fft2d", "--device", "cpu")
 
 
 @pytest.mark.slow
