@@ -14,7 +14,7 @@ import numpy as np
 from constitutive.whole_file import replacing
 
 NAME, PREVIOUS = "checkpoint.npz", "checkpoint.previous.npz"
-FORMAT = 4
+FORMAT = 5
 
 
 class CheckpointError(RuntimeError):

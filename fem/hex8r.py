@@ -1,22 +1,28 @@
 """`hex8r`: the uniform-gradient hexahedron with hourglass control, total Lagrangian (Flanagan & Belytschko 1981).
 
 F        = I + sum_I (u_I - u_0) (x) B_I                    B_I: volume-averaged dN_I/dX
-f_I      = V0 P B_I + sum_alpha gamma_alphaI q_alpha        P = (sigma - p_v I) cof F
-gamma_alphaI = h_alphaI - X_alpha . B_I,  X_alpha = sum_I h_alphaI X_I     (no force under any affine motion)
-q_alpha  = a gammadot_alpha + k gamma_alpha                 gamma_alpha = sum_I gamma_alphaI u_I
+f_I      = V0 P B_I + sum_alpha (k g_alpha gamma_alphaI + a d_alpha c_alphaI)            P = (sigma - p_v I) cof F
+g_alpha  = sum_I gamma_alphaI u_I                           gamma_alphaI = h_alphaI - X_alpha . B_I
+d_alpha  = sum_I c_alphaI v_I                               c_alphaI = gamma_alphaI - F^-1 g_alpha . B_I
 a        = viscous coefficient * rho c L0^2 / 4             L0 = V0^(1/3), c P-wave speed
 k        = stiffness coefficient * G L0 / 12                1 would be the full elastic hourglass stiffness of a cube
 p_v      = rho (b1 c L (-d) + (b2 L d)^2 [d < 0])           bulk viscosity, d = tr D, L = 2 c / omega the current length
 omega^2 <= 8 / rho0 (lambda tr Gh + 2 G max_eig Gh)         Gh = F^-T (sum_I B_I (x) B_I) F^-1
-dt      <= 2 / omega (sqrt(1 + xi^2) - xi)                  xi = (b1 + b2^2 L / c max(-d, 0)) 8 c^2 tr Gh / omega^2
-dt      <= 2 / (e + sqrt(e^2 + 64 k / (rho0 L0^3)))         e = 32 a / (rho0 L0^3): hourglass patterns
+dt      <= 2 / omega (sqrt(1 + xi^2) - xi)                  stress: xi = xi_v + s e / omega
+xi_v     = (b1 + b2^2 L / c max(-d, 0)) 8 c^2 tr Gh / omega^2
+dt      <= 2 / (e + sqrt(e^2 + 64 k / (rho0 L0^3)))         hourglass patterns: e = 32 a (1 + s) / (rho0 L0^3)
+s^2      = sum_alphaI (F^-1 g_alpha . B_I)^2 / 8            what bending adds to the patterns that are damped
+
+h_alpha are the four hourglass patterns, X_alpha = sum_I h_alphaI X_I. The gammas see no affine motion; the c_alpha are
+the same vectors for the current shape, with x for X: they see no rigid motion of a bent element either. So damping
+takes no spin, and the stiffness, which has the energy k g^2 / 2, turns along.
 
 Differences u_I - u_0 make a translating element see F = I to the last bit. The largest eigenvalue is bounded by
 m + sqrt(2) s, m and s the mean and deviation of the three (Wolkowicz & Styan 1980): exact for cubes and for flat
 elements. Work is summed by the trapezoidal rule, the exact conjugate of central differences.
 
-The last factor of xi, 1 to 3, is what bulk viscosity damps a change of volume more than the modulus c^2 rho would have
-it: in the breathing mode of a cube with nu = 0 it is 3.
+The last factor of xi_v, 1 to 3, is what bulk viscosity damps a change of volume more than the modulus c^2 rho would
+have it: in the breathing mode of a cube with nu = 0 it is 3.
 
 What the bounds hold for: omega counts the unstrained material's moduli in the element's current shape and no stress.
 It is rigorous for a free element without stress, and holds while elastic strains are small (metals), however large the
@@ -48,6 +54,7 @@ N = BLOCK
 _U, _V, _F, _OLD, _PV, _WORK = 0, 24 * N, 48 * N, 57 * N, 63 * N, 72 * N
 _FORCE = 75 * N
 _SCRATCH = 99 * N
+_BENT = _U  # in place of the displacements
 
 
 @inline
@@ -72,6 +79,26 @@ def symmetric_times(S, A):
         S[5] * A[0] + S[4] * A[3] + S[2] * A[6], S[5] * A[1] + S[4] * A[4] + S[2] * A[7],
         S[5] * A[2] + S[4] * A[5] + S[2] * A[8],
     )  # fmt: skip
+
+
+@inline
+def load_vector(w, at):
+    return (w[at], w[at + N], w[at + 2 * N])
+
+
+@inline
+def dot(a, b):
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@inline
+def times(A, a):
+    """A a of a 9-tuple and a 3-tuple."""
+    return (
+        A[0] * a[0] + A[1] * a[1] + A[2] * a[2],
+        A[3] * a[0] + A[4] * a[1] + A[5] * a[2],
+        A[6] * a[0] + A[7] * a[1] + A[8] * a[2],
+    )
 
 
 @inline
@@ -131,8 +158,7 @@ def _stress_forces(numbers, dt, B, volume, length, F_old, stress, pressure, limi
     """V0 P, work of stress and bulk viscosity, stable step; reads the old stress from scratch."""
     density, modulus, shear, b1, b2 = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
     c = np.sqrt(modulus / density)
-    half_damping, stiffness = 8.0 * numbers[5] * c, 16.0 / 3.0 * numbers[6] * shear / density  # times L0, L0^2
-    hourglass = 2.0 / max(half_damping + np.sqrt(half_damping * half_damping + stiffness), 1e-300)
+    damping, stiffness = 8.0 * numbers[5] * c, 16.0 / 3.0 * numbers[6] * shear / density  # times L0, L0^2
     for p in range(N):
         F, old = load_tensor(w, _F + p), load_tensor(F_old, p)
         adjF, adj_old = adjugate(F), adjugate(old)
@@ -156,10 +182,18 @@ def _stress_forces(numbers, dt, B, volume, length, F_old, stress, pressure, limi
         d = growth / (J * dt)
         squeeze = max(-d, 0.0)
         p_v = density / J * (-b1 * c * L * d + (b2 * L * squeeze) * (b2 * L * squeeze))
+        bend2 = 0.0
+        for alpha in range(4):
+            x, y, z = load_vector(w, _BENT + 3 * alpha * N + p)
+            bend2 += x * (m0 * x + 2.0 * (m3 * y + m5 * z)) + y * (m1 * y + 2.0 * m4 * z) + m2 * z * z
+        s = np.sqrt(max(0.125 * bend2, 0.0))
         xi = (b1 + b2 * b2 * L / c * squeeze) * fluid2 / max(omega2, 1e-300)
-        limit[p] = 2.0 * (np.sqrt(1.0 + xi * xi) - xi) / max(omega, 1e-300)
+        limit[p] = 1.0 / max(omega, 1e-300)
         if volume[p] > 0.0:
-            limit[p] = min(limit[p], hourglass * length[p])
+            e = damping * (1.0 + s)
+            xi += s * e / (omega * length[p])
+            hourglass = 2.0 * length[p] / max(e + np.sqrt(e * e + stiffness), 1e-300)
+            limit[p] = min(2.0 * (np.sqrt(1.0 + xi * xi) - xi) / omega, hourglass)
         sigma = load_symmetric(stress, p)
         V = volume[p]
         P = symmetric_times(sigma, cof)
@@ -171,69 +205,94 @@ def _stress_forces(numbers, dt, B, volume, length, F_old, stress, pressure, limi
             w[_PV + k * N + p] = V * (P[k] - p_v * cof[k])
 
 
+@inline
+def patterns(w, at):
+    """sum_I h_alphaI x_I of the four patterns; w[at:] holds a component of x at all corners, zero at the first."""
+    x1, x2, x3, x4 = w[at + 3 * N], w[at + 6 * N], w[at + 9 * N], w[at + 12 * N]
+    x5, x6, x7 = w[at + 15 * N], w[at + 18 * N], w[at + 21 * N]
+    return (
+        x1 - x2 - x3 - x4 - x5 + x6 + x7,
+        -x1 - x2 + x3 - x4 + x5 + x6 - x7,
+        -x1 + x2 - x3 + x4 - x5 + x6 - x7,
+        x1 - x2 + x3 + x4 - x5 + x6 - x7,
+    )
+
+
+@inline
+def _store_bend(w, at, hu, X, H, inverse):
+    """F^-1 g, g = h . u - (F - I) X, of a pattern."""
+    affine = times(H, X)
+    bent = times(inverse, (hu[0] - affine[0], hu[1] - affine[1], hu[2] - affine[2]))
+    w[at], w[at + N], w[at + 2 * N] = bent
+
+
 @njit
-def _nodal_forces(viscous, stiff, dt, B, X, length, F_old, q_old, w):
-    """Element forces of stress and hourglass control; work of the latter."""
+def _bend(X, w):
+    """Replace the displacements in scratch by F^-1 g_alpha (3 alpha + component)."""
+    for p in range(N):
+        F = load_tensor(w, _F + p)
+        adj = adjugate(F)
+        s = 1.0 / (F[0] * adj[0] + F[1] * adj[3] + F[2] * adj[6])
+        inverse = (s * adj[0], s * adj[1], s * adj[2], s * adj[3], s * adj[4], s * adj[5], s * adj[6], s * adj[7],
+                   s * adj[8])  # fmt: skip
+        H = (F[0] - 1.0, F[1], F[2], F[3], F[4] - 1.0, F[5], F[6], F[7], F[8] - 1.0)
+        x, y, z = patterns(w, _U + p), patterns(w, _U + N + p), patterns(w, _U + 2 * N + p)
+        _store_bend(w, _BENT + p, (x[0], y[0], z[0]), load_vector(X, p), H, inverse)
+        _store_bend(w, _BENT + 3 * N + p, (x[1], y[1], z[1]), load_vector(X, 3 * N + p), H, inverse)
+        _store_bend(w, _BENT + 6 * N + p, (x[2], y[2], z[2]), load_vector(X, 6 * N + p), H, inverse)
+        _store_bend(w, _BENT + 9 * N + p, (x[3], y[3], z[3]), load_vector(X, 9 * N + p), H, inverse)
+
+
+@njit
+def _nodal_forces(viscous, stiff, dt, B, X, length, F_old, before, w):
+    """Element forces of stress and hourglass control; work of the latter.
+
+    before: of the last step, q_alpha (4 component + alpha) and, from 12 N, what they took from V0 P (9).
+    """
     for p in range(N):
         w[_WORK + 2 * N + p] = 0.0
     for i in range(3):
         for p in range(N):
-            a, k = viscous * length[p] * length[p], stiff * length[p]
-            F0, F1, F2 = w[_F + 3 * i * N + p], w[_F + (3 * i + 1) * N + p], w[_F + (3 * i + 2) * N + p]
-            D0, D1, D2 = F0 - F_old[3 * i * N + p], F1 - F_old[(3 * i + 1) * N + p], F2 - F_old[(3 * i + 2) * N + p]
-            F0 -= 1.0 if i == 0 else 0.0
-            F1 -= 1.0 if i == 1 else 0.0
-            F2 -= 1.0 if i == 2 else 0.0
-            P0, P1, P2 = w[_PV + 3 * i * N + p], w[_PV + (3 * i + 1) * N + p], w[_PV + (3 * i + 2) * N + p]
-            v1, v2, v3, v4 = (
-                w[_V + (3 + i) * N + p],
-                w[_V + (6 + i) * N + p],
-                w[_V + (9 + i) * N + p],
-                w[_V + (12 + i) * N + p],
+            row = 3 * i * N + p
+            P, F, old = load_vector(w, _PV + row), load_vector(w, _F + row), load_vector(F_old, row)
+            D = (F[0] - old[0], F[1] - old[1], F[2] - old[2])
+            h = patterns(w, _V + i * N + p)
+            h0, h1, h2, h3 = dt * h[0], dt * h[1], dt * h[2], dt * h[3]
+            X0, X1 = load_vector(X, p), load_vector(X, 3 * N + p)
+            X2, X3 = load_vector(X, 6 * N + p), load_vector(X, 9 * N + p)
+            Z0, Z1 = load_vector(w, _BENT + p), load_vector(w, _BENT + 3 * N + p)
+            Z2, Z3 = load_vector(w, _BENT + 6 * N + p), load_vector(w, _BENT + 9 * N + p)
+            a, k = viscous * length[p] * length[p] / dt, stiff * length[p]
+            r0 = a * (h0 - dot(X0, D) - dot(Z0, D))
+            r1 = a * (h1 - dot(X1, D) - dot(Z1, D))
+            r2 = a * (h2 - dot(X2, D) - dot(Z2, D))
+            r3 = a * (h3 - dot(X3, D) - dot(Z3, D))
+            q0, q1, q2, q3 = r0 + k * dot(F, Z0), r1 + k * dot(F, Z1), r2 + k * dot(F, Z2), r3 + k * dot(F, Z3)
+            R = (
+                q0 * X0[0] + q1 * X1[0] + q2 * X2[0] + q3 * X3[0] + r0 * Z0[0] + r1 * Z1[0] + r2 * Z2[0] + r3 * Z3[0],
+                q0 * X0[1] + q1 * X1[1] + q2 * X2[1] + q3 * X3[1] + r0 * Z0[1] + r1 * Z1[1] + r2 * Z2[1] + r3 * Z3[1],
+                q0 * X0[2] + q1 * X1[2] + q2 * X2[2] + q3 * X3[2] + r0 * Z0[2] + r1 * Z1[2] + r2 * Z2[2] + r3 * Z3[2],
             )
-            v5, v6, v7 = w[_V + (15 + i) * N + p], w[_V + (18 + i) * N + p], w[_V + (21 + i) * N + p]
-            u1, u2, u3, u4 = (
-                w[_U + (3 + i) * N + p],
-                w[_U + (6 + i) * N + p],
-                w[_U + (9 + i) * N + p],
-                w[_U + (12 + i) * N + p],
-            )
-            u5, u6, u7 = w[_U + (15 + i) * N + p], w[_U + (18 + i) * N + p], w[_U + (21 + i) * N + p]
-            X00, X01, X02 = X[p], X[N + p], X[2 * N + p]
-            X10, X11, X12 = X[3 * N + p], X[4 * N + p], X[5 * N + p]
-            X20, X21, X22 = X[6 * N + p], X[7 * N + p], X[8 * N + p]
-            X30, X31, X32 = X[9 * N + p], X[10 * N + p], X[11 * N + p]
-            d0 = dt * (v1 - v2 - v3 - v4 - v5 + v6 + v7) - (X00 * D0 + X01 * D1 + X02 * D2)
-            d1 = dt * (-v1 - v2 + v3 - v4 + v5 + v6 - v7) - (X10 * D0 + X11 * D1 + X12 * D2)
-            d2 = dt * (-v1 + v2 - v3 + v4 - v5 + v6 - v7) - (X20 * D0 + X21 * D1 + X22 * D2)
-            d3 = dt * (v1 - v2 + v3 + v4 - v5 + v6 - v7) - (X30 * D0 + X31 * D1 + X32 * D2)
-            g0 = (u1 - u2 - u3 - u4 - u5 + u6 + u7) - (X00 * F0 + X01 * F1 + X02 * F2)
-            g1 = (-u1 - u2 + u3 - u4 + u5 + u6 - u7) - (X10 * F0 + X11 * F1 + X12 * F2)
-            g2 = (-u1 + u2 - u3 + u4 - u5 + u6 - u7) - (X20 * F0 + X21 * F1 + X22 * F2)
-            g3 = (u1 - u2 + u3 + u4 - u5 + u6 - u7) - (X30 * F0 + X31 * F1 + X32 * F2)
-            b = a / dt
-            q0, q1, q2, q3 = b * d0 + k * g0, b * d1 + k * g1, b * d2 + k * g2, b * d3 + k * g3
+            last, taken = 4 * i * N + p, 12 * N + row
             w[_WORK + 2 * N + p] += 0.5 * (
-                (q0 + q_old[i * N + p]) * d0 + (q1 + q_old[(3 + i) * N + p]) * d1
-                + (q2 + q_old[(6 + i) * N + p]) * d2 + (q3 + q_old[(9 + i) * N + p]) * d3
+                (q0 + before[last]) * h0 + (q1 + before[last + N]) * h1
+                + (q2 + before[last + 2 * N]) * h2 + (q3 + before[last + 3 * N]) * h3
+                - (R[0] + before[taken]) * D[0] - (R[1] + before[taken + N]) * D[1]
+                - (R[2] + before[taken + 2 * N]) * D[2]
             )  # fmt: skip
-            q_old[i * N + p], q_old[(3 + i) * N + p], q_old[(6 + i) * N + p], q_old[(9 + i) * N + p] = q0, q1, q2, q3
-            P0 -= q0 * X00 + q1 * X10 + q2 * X20 + q3 * X30
-            P1 -= q0 * X01 + q1 * X11 + q2 * X21 + q3 * X31
-            P2 -= q0 * X02 + q1 * X12 + q2 * X22 + q3 * X32
+            before[last], before[last + N], before[last + 2 * N], before[last + 3 * N] = q0, q1, q2, q3
+            before[taken], before[taken + N], before[taken + 2 * N] = R[0], R[1], R[2]
+            P0, P1, P2 = P[0] - R[0], P[1] - R[1], P[2] - R[2]
             s2, s3 = q1 - q2, q1 + q2
-            w[_FORCE + i * N + p] = P0 * B[p] + P1 * B[N + p] + P2 * B[2 * N + p] + (q0 + s3 - q3)
-            w[_FORCE + (3 + i) * N + p] = P0 * B[3 * N + p] + P1 * B[4 * N + p] + P2 * B[5 * N + p] + (q0 - s3 + q3)
-            w[_FORCE + (6 + i) * N + p] = P0 * B[6 * N + p] + P1 * B[7 * N + p] + P2 * B[8 * N + p] + (-q0 - s2 - q3)
-            w[_FORCE + (9 + i) * N + p] = P0 * B[9 * N + p] + P1 * B[10 * N + p] + P2 * B[11 * N + p] + (-q0 + s2 + q3)
-            w[_FORCE + (12 + i) * N + p] = (
-                P0 * B[12 * N + p] + P1 * B[13 * N + p] + P2 * B[14 * N + p] + (-q0 - s2 + q3)
-            )
-            w[_FORCE + (15 + i) * N + p] = (
-                P0 * B[15 * N + p] + P1 * B[16 * N + p] + P2 * B[17 * N + p] + (-q0 + s2 - q3)
-            )
-            w[_FORCE + (18 + i) * N + p] = P0 * B[18 * N + p] + P1 * B[19 * N + p] + P2 * B[20 * N + p] + (q0 + s3 + q3)
-            w[_FORCE + (21 + i) * N + p] = P0 * B[21 * N + p] + P1 * B[22 * N + p] + P2 * B[23 * N + p] + (q0 - s3 - q3)
+            f = _FORCE + i * N + p
+            w[f] = P0 * B[p] + P1 * B[N + p] + P2 * B[2 * N + p] + (q0 + s3 - q3)
+            w[f + 3 * N] = P0 * B[3 * N + p] + P1 * B[4 * N + p] + P2 * B[5 * N + p] + (q0 - s3 + q3)
+            w[f + 6 * N] = P0 * B[6 * N + p] + P1 * B[7 * N + p] + P2 * B[8 * N + p] + (-q0 - s2 - q3)
+            w[f + 9 * N] = P0 * B[9 * N + p] + P1 * B[10 * N + p] + P2 * B[11 * N + p] + (-q0 + s2 + q3)
+            w[f + 12 * N] = P0 * B[12 * N + p] + P1 * B[13 * N + p] + P2 * B[14 * N + p] + (-q0 - s2 + q3)
+            w[f + 15 * N] = P0 * B[15 * N + p] + P1 * B[16 * N + p] + P2 * B[17 * N + p] + (-q0 + s2 - q3)
+            w[f + 18 * N] = P0 * B[18 * N + p] + P1 * B[19 * N + p] + P2 * B[20 * N + p] + (q0 + s3 + q3)
+            w[f + 21 * N] = P0 * B[21 * N + p] + P1 * B[22 * N + p] + P2 * B[23 * N + p] + (q0 - s3 - q3)
 
 
 def _forces(update_block, params, numbers, dt, order, displacement, velocity, block_start, block_nodes, corners, B, X,
@@ -252,6 +311,7 @@ def _forces(update_block, params, numbers, dt, order, displacement, velocity, bl
         start = seconds()
         status[b, N] = update_block(params, F[b], w[_F : _F + 9 * N], dt, stress[b], state[b], status[b, :N])
         times[b, 0] += seconds() - start
+        _bend(X[b], w)
         _stress_forces(numbers, dt, B[b], volume[b], length[b], F[b], stress[b], pressure[b], limit[b], w)
         _nodal_forces(viscous, stiff, dt, B[b], X[b], length[b], F[b], hourglass[b], w)
         scatter(block_start[b], block_start[b + 1], corners[b], N, w, _FORCE, force)
@@ -291,7 +351,7 @@ class Hex8r(Elements):
         self.X = element_blocks(np.einsum("aI,mIi->mai", HOURGLASS, corners - corners[:, :1]))
         self.volume = element_blocks(volume)
         self.length = np.cbrt(self.volume)
-        self.hourglass = np.zeros((self.blocks, 12 * BLOCK))
+        self.hourglass = np.zeros((self.blocks, 21 * BLOCK))
 
     def update(self, displacement: np.ndarray, velocity: np.ndarray, dt: float) -> None:
         _kernel()(

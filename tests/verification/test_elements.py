@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from constitutive.law import law_definition
 from constitutive.material import load_material
@@ -329,6 +330,23 @@ def test_hourglass_control_of_a_cube_is_stable_up_to_the_bound_and_no_further(vi
         assert (np.abs(v).max() < 1e-7) == stable
 
 
+@pytest.mark.parametrize("viscosity", [0.01, 0.1, 0.3])
+@pytest.mark.parametrize("bend", [0.25, 0.5, 1.0])
+def test_step_of_a_bent_cube_is_stable(bend, viscosity, elastic):
+    """A cube bent into all patterns at once without stress: what bending adds to the damping shortens its step."""
+    mesh, controls, rng = box((1.0, 1.0, 1.0), (1, 1, 1)), Controls(0.06, 0.0, viscosity, 0.0), np.random.default_rng(3)
+    elements, bent = Hex8r(mesh, elastic, controls), np.zeros((8, 3))
+    G = rng.normal(size=(4, 3))
+    bent[mesh.hexes[0]] = 0.5 * bend * HOURGLASS.T @ (G / np.linalg.norm(G))
+    for _ in range(2):  # get there, then rest
+        nodal_force(elements, mesh, bent, velocity=np.zeros((8, 3)))
+    dt, u, v = 0.99 * elements.stable_step()[0], bent.copy(), 1e-9 * rng.normal(size=(8, 3))
+    for _ in range(1000):
+        u += dt * v
+        v -= dt * nodal_force(elements, mesh, u, dt, v) / (elastic.density / 8.0)
+    assert np.abs(v).max() < 1e-8
+
+
 def test_hourglass_control_is_as_printed():
     """Full stiffness is that of a cube of nu = 1/4 in bending; viscous forces are a gammadot; the step is as L0."""
     law = law_definition("neo_hookean").build({"density": 8e3, "youngs_modulus": 2e11, "poissons_ratio": 0.25})
@@ -390,6 +408,35 @@ def test_cauchy_stress_is_objective_through_the_element(elastic):
     a, b = full(first.point_values()[1][:, 0]), full(second.point_values()[1][:, 0])
     assert symmetric(Q @ a @ Q.T) == pytest.approx(symmetric(b), abs=1e-10 * elastic.shear_modulus)
     assert turned == pytest.approx(force @ Q.T, abs=1e-8 * np.abs(force).max())
+
+
+@both
+def test_elements_turn_nothing(kind, elastic):
+    """Whatever the shape and the velocities, and with every damping, the forces have no sum and no moment."""
+    mesh, rng = patch(), np.random.default_rng(8)
+    elements = kind(mesh, elastic, Controls(hourglass_viscosity=0.3, hourglass_stiffness=0.3))
+    u = 0.05 * rng.normal(size=mesh.points.shape)
+    force = nodal_force(elements, mesh, u, 1e-4, velocity=100.0 * rng.normal(size=u.shape))
+    moments = np.cross(mesh.points + u, force)
+    assert np.abs(force.sum(axis=0)).max() <= 1e-12 * np.abs(force).sum()
+    assert np.abs(moments.sum(axis=0)).max() <= 1e-12 * np.abs(moments).sum()
+
+
+@pytest.mark.parametrize("angle", [1e-3, 0.5, 2.0])
+def test_a_bent_element_turns_freely(angle, elastic):
+    """Hourglass control takes no work in a rigid rotation, however large in one step, and its forces turn along."""
+    mesh, rng = patch(), np.random.default_rng(5)
+    elements, dt = Hex8r(mesh, elastic, Controls(0.0, 0.0, 0.3, 0.3)), 1e-4
+    u = 0.05 * rng.normal(size=mesh.points.shape)
+    Q = Rotation.from_rotvec(angle * np.array([2.0, -1.0, 2.0]) / 3.0).as_matrix()
+    turned = (mesh.points + u) @ Q.T - mesh.points
+    nodal_force(elements, mesh, u, dt)
+    force = nodal_force(elements, mesh, u, dt, velocity=np.zeros_like(u))
+    before = elements.work.copy()
+    assert before[:, 2].sum() > 0.0
+    after = nodal_force(elements, mesh, turned, dt, velocity=(turned - u) / dt)
+    assert after == pytest.approx(force @ Q.T, abs=1e-10 * np.abs(force).max())
+    assert np.abs(elements.work - before)[:, 1:].max() <= 1e-10 * before[:, 2].sum()
 
 
 @both
