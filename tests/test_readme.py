@@ -1,4 +1,4 @@
-"""README under test: its Python runs as printed, its reference runs give the printed numbers, its files exist."""
+"""Both READMEs under test: Python runs as printed, reference runs give the printed numbers, named files exist."""
 
 import json
 import os
@@ -20,13 +20,13 @@ from learning import neighbours
 from learning.checks import roughness
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
+README, LEARNING = (ROOT / "README.md").read_text(), (ROOT / "learning" / "README.md").read_text()
 LONG = "--law johnson_cook --length 32.4e-3 --diameter 6.4e-3 --symmetry quarter"
 
 
-def table(header: str) -> list[list[str]]:
+def table(header: str, text: str = README) -> list[list[str]]:
     """Rows of the Markdown table whose header line starts so, as lists of cells."""
-    lines = README[README.index(header) :].splitlines()[2:]
+    lines = text[text.index(header) :].splitlines()[2:]
     rows = []
     for line in lines:
         if not line.startswith("|"):
@@ -136,7 +136,7 @@ def test_laws_in_situ_differ_from_the_concurrent_run_as_printed(tmp_path, case):
 
 
 def test_128_grains_jump_and_their_learned_law_does_not_as_printed():
-    for label, *printed in table("| turn, radians |"):
+    for label, *printed in table("| turn, radians |", LEARNING):
         law = load_material("magnesium_liu2022", "recurrent" if "recurrent" in label else "taylor").law
         found = [100.0 * x for x in roughness(law, 1e-6, 20260)["rough"]]  # the seed of learning.evaluate
         assert found == pytest.approx([float(cell) for cell in printed], rel=0.2), label
@@ -145,7 +145,7 @@ def test_128_grains_jump_and_their_learned_law_does_not_as_printed():
 def test_errors_of_neighbouring_walks_are_as_printed():
     seed = 20260  # of learning.evaluate
     truth = neighbours.answer(load_material("magnesium_liu2022", "taylor").law, 1e-6, seed)
-    rows = table("| walks moved aside by |")
+    rows = table("| walks moved aside by |", LEARNING)
     assert len(rows) == 2
     for label, error, *printed in rows:
         law = named_material(re.findall("`(.*?)`", label)[0]).law
@@ -155,11 +155,19 @@ def test_errors_of_neighbouring_walks_are_as_printed():
     assert [round(100.0 * x) for x in found["moved"]] == [4, 9, 18, 35]
 
 
-def test_files_that_readme_names_exist():
-    for name in re.findall(r"\]\(([^)]+)\)", README):
+@pytest.mark.parametrize(("text", "folder"), [(README, ROOT), (LEARNING, ROOT / "learning")], ids=["main", "learning"])
+def test_files_and_headings_that_readme_names_exist(text, folder):
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        name, _, anchor = link.partition("#")
+        target = (folder / name).read_text() if name.endswith(".md") else text
+        assert not name or (folder / name).exists(), link
+        headings = re.findall(r"^#+ (.*)$", target, re.M)
+        assert not anchor or anchor in [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings], link
+    for name in re.findall(r"`((?:fem|constitutive|cases|learning|tests)/[\w/.]*)`", text):
         assert (ROOT / name).exists(), name
-    for name in re.findall(r"`((?:fem|constitutive|cases|learning|tests)/[\w/.]*)`", README):
-        assert (ROOT / name).exists(), name
+
+
+def test_files_of_the_code_walk_exist():
     for line in README[README.index("cases/taylor_anvil.py     ") :].split("```")[0].splitlines():
         for name in re.findall(r"\b(?:fem|constitutive|cases)/\w+\.py", line):
             assert (ROOT / name).exists(), name
