@@ -9,6 +9,7 @@ packages in a source checkout, else the user's cache folder.
 
 import hashlib
 import os
+import re
 import shutil
 import sys
 import time
@@ -53,7 +54,8 @@ def _use_cache() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         os.utime(folder)
         for other in folder.parent.iterdir():
-            if time.time() - other.stat().st_mtime > UNUSED_DAYS * 86400 and len(other.name) == len(folder.name):
+            unused = time.time() - other.stat().st_mtime > UNUSED_DAYS * 86400
+            if unused and re.fullmatch(r"[0-9a-f]{16}", other.name):  # the user's folder may hold other things
                 shutil.rmtree(other, ignore_errors=True)
     except OSError:
         OPTIONS["cache"] = False  # nowhere to keep kernels: a place that Numba finds would be stale after an edit

@@ -122,6 +122,16 @@ def test_kernels_are_compiled_anew_where_there_is_no_place_to_keep_them(checkout
     assert not list(checkout.rglob("*.nbi"))
 
 
+def test_only_kernels_long_unused_are_removed(checkout):
+    folder = checkout / ".kernels"
+    theirs, unused = folder / "sixteen-letters.", folder / "0123456789abcdef"
+    for path in (theirs, unused):
+        path.mkdir(parents=True)
+        os.utime(path, (0, 0))
+    run(checkout, "import constitutive.jit")
+    assert theirs.exists() and not unused.exists()
+
+
 def test_siblings_from_one_factory_are_told_apart(checkout):
     """A law from the cache, then one that is compiled in the same process: Numba numbers both alike."""
     alone = [run(checkout, SIBLINGS, name) for name in ("elastic_steel", "copper_j2")]
