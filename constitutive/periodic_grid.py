@@ -118,7 +118,8 @@ class PeriodicGrid:
         half = [np.pi * np.arange(n) / n for n in (nz, ny)] + [np.pi * np.arange(nx // 2 + 1) / nx]
         z, y, x = (a.ravel() for a in np.meshgrid(*half, indexing="ij"))
         s = [np.sin(x) * np.cos(y) * np.cos(z), np.cos(x) * np.sin(y) * np.cos(z), np.cos(x) * np.cos(y) * np.sin(z)]
-        return np.array(s), np.where((x == 0.0) | (2 * x == np.pi), 1.0, 2.0)
+        k = np.arange(nx // 2 + 1)
+        return np.array(s), np.tile(np.where(2 * k % nx == 0, 1.0, 2.0), nz * ny)
 
     def correction(self, R: np.ndarray, inverse: np.ndarray, shear: float, bulk: float) -> tuple[np.ndarray, float]:
         """-A^-1 R for nodal forces R = Div(F^T P) (d, nz, ny, nx), and the residual of equilibrium, in the unit of P.

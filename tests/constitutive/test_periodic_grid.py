@@ -61,7 +61,7 @@ def test_green_operator_inverts_a_homogeneous_medium(dimension, points):
     np.testing.assert_allclose(g, -w, atol=1e-11 * np.abs(w).max())
 
 
-@pytest.mark.parametrize("points", [8, 9])
+@pytest.mark.parametrize("points", [8, 9, 44, 88])
 def test_residual_is_the_unbalanced_part_of_the_stress(points):
     """A gradient is all unbalanced, a curl is balanced: P = grad w + curl has the residual |grad w|."""
     rng = np.random.default_rng(3)
