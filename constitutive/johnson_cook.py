@@ -77,12 +77,12 @@ def flow_stress(constants, p, dp, per_step, T, dT):
     rate = 1.0 + C * max(logarithm, 0.0)
     theta = (T - T_ref) * per_range
     inside = min(max(theta, SMALLEST), 1.0)
-    softening = power(inside, m)
+    softening = power(inside, m) if theta > 0.0 else 0.0
     thermal = 1.0 - softening
     slope = hardening * n / strain * rate * thermal
     slope = slope + ((A + hardening) * C / step * thermal if logarithm > 0.0 else 0.0)
     heating = (A + hardening) * rate * softening * m / inside * per_range * dT
-    slope = slope - (heating if theta > 0.0 and theta < 1.0 else 0.0)
+    slope = slope - (heating if theta < 1.0 else 0.0)
     return (A + hardening) * rate * thermal, slope
 
 

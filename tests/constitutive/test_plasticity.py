@@ -295,6 +295,15 @@ def test_johnson_cook_solves_every_step(p, T, strain, dt, n, m, B):
         assert q >= Y - slack
 
 
+@pytest.mark.parametrize("m", [1e-3, 0.01, 1.09])
+def test_a_cold_point_has_not_softened(m):
+    law = law_definition("johnson_cook").build(JC.values | {"m": m, "C": 0.0, "taylor_quinney": 0.0})
+    state, stress = law.initial_state(1), np.zeros((1, 6))
+    assert law.update(np.eye(3)[None], np.diag([1.01, 0.995, 0.995])[None], 1e-8, stress, state)[0] == 0
+    q = von_mises(stress)[0] * 1.01 * 0.995**2
+    assert q == pytest.approx(JC.values["A"] + JC.values["B"] * state[0, 6] ** JC.values["n"], rel=1e-9)
+
+
 def test_a_molten_point_has_no_strength():
     state = JC.law.initial_state(1)
     state[0, 7] = JC.values["melting_temperature"] + 1.0
