@@ -30,6 +30,7 @@ REFERENCE_RATE = 1e4  # 1/s, the lowest of the fit: below it Johnson-Cook's stre
 STRAIN = 0.5  # equivalent strain at the end
 SMALLEST_STRAIN = 0.02
 STEPS = 250
+LEAST_B = 1e-3  # MPa; less is none
 
 # Of no effect, as nothing heats; magnesium's melting point and heat capacity: Avedesian & Baker 1999, ASM.
 THERMAL = {
@@ -78,7 +79,8 @@ def fit(stress: dict[float, np.ndarray], shear_modulus: float) -> np.ndarray:
         return np.concatenate(parts)
 
     bounds = ([1.0, 0.0, 0.01, 0.0], [2000.0, 5000.0, 2.0, 1.0])
-    return least_squares(residuals, [200.0, 500.0, 0.3, 0.1], bounds=bounds, x_scale=[100.0, 100.0, 0.1, 0.1]).x
+    A, B, n, C = least_squares(residuals, [200.0, 500.0, 0.3, 0.1], bounds=bounds, x_scale=[100.0, 100.0, 0.1, 0.1]).x
+    return np.array([A, B if B > LEAST_B else 0.0, n, C])
 
 
 def residual_table(stress: dict[float, np.ndarray], fitted: dict[float, np.ndarray]) -> list[str]:

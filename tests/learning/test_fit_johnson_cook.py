@@ -32,6 +32,13 @@ def test_known_constants_are_found_again():
     np.testing.assert_allclose(fit(stress, G), known, rtol=1e-3)
 
 
+def test_a_polycrystal_that_softens_has_no_hardening(tmp_path):
+    e, file = np.linspace(0.0, STRAIN, STEPS + 1)[:, None], tmp_path / "fit.toml"
+    constants = fit({rate: 1e8 * (1.0 - 0.2 * e) * np.ones(3) for rate in RATES}, 25e9)
+    file.write_text(material_text(load_material("magnesium_liu2022", "taylor"), constants, 7, [], "command"))
+    assert load_material(file).values["B"] == 0.0
+
+
 def test_paths_strain_evenly_and_isochorically():
     """Equivalent strain int sqrt(2/3 D : D) dt, D the rate of deformation in the middle of a step."""
     names, F = paths()
