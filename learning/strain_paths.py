@@ -199,10 +199,10 @@ class ImpactSampler:
     """Random walks in log strain and simple programmes in random directions; see the head of this file.
 
     The largest equivalent strain of a path is uniform from 5 to 100 % of the least of `strain` and `rate` (1/s) times
-    its duration; |J - 1| <= volume. Half of the durations lie within a factor two of `duration`, s; the others spread
-    over 0.2 to 50 times as much, both log-uniformly; with `fixed_duration` all last `duration`. Walks have 4 to 16
-    intervals of random length; a quarter of them rests now and then, a fifth is straight between the knots (kinks).
-    `walks` is the share of walks; the five programmes share the rest evenly.
+    its duration, in cycles half as large; |J - 1| <= volume. Half of the durations lie within a factor two of
+    `duration`, s; the others spread over 0.2 to 50 times as much, both log-uniformly; with `fixed_duration` all last
+    `duration`. Walks have 4 to 16 intervals of random length; a quarter of them rests now and then, a fifth is straight
+    between the knots (kinks). `walks` is the share of walks; the five programmes share the rest evenly.
     """
 
     strain: float = 1.0
