@@ -189,6 +189,8 @@ class Cell:
         orientations, weights = grains_of(values)
         if np.ptp(weights) > 1e-9:
             raise LawError(f"unit cell {kind}: the tessellation gives grains their volume; the weights must be equal")
+        if dimension == 2 and not np.allclose(orientations[:, 2, 2], 1.0):
+            raise LawError(f"unit cell {kind}: grains turn about the third axis only; give orientations with Phi = 0")
         self.grain = periodic_voronoi((points,) * dimension, len(orientations), values["texture_seed"])
         self.orientations = orientations
 

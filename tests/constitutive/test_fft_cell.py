@@ -13,7 +13,7 @@ from constitutive.material import load_material
 from constitutive.periodic_grid import PeriodicGrid
 from constitutive.taylor import build_polycrystal
 from constitutive.tensor import full, random_rotations, symmetric
-from constitutive.texture import write_texture
+from constitutive.texture import random_plane_texture, write_texture
 
 G, LAMBDA = 19e9, 24e9
 STRETCH = np.array([[1.15, 0.08, 0.0], [0.02, 0.93, 0.0], [0.0, 0.0, 1.0]])
@@ -255,6 +255,11 @@ def test_wrong_cells_are_refused(tmp_path):
     write_texture(tmp_path / "two.tex", rotations, np.array([0.3, 0.7]), "two")
     with pytest.raises(LawError, match="weights must be equal"):
         Cell("fft3d", magnesium(texture_file=str(tmp_path / "two.tex")), 8)
+    write_texture(tmp_path / "tilted.tex", rotations, np.array([0.5, 0.5]), "two")
+    with pytest.raises(LawError, match="grains turn about the third axis only"):
+        Cell("fft2d", plane(texture_file=str(tmp_path / "tilted.tex")), 8)
+    write_texture(tmp_path / "plane.tex", *random_plane_texture(2, 0), "two")
+    assert len(Cell("fft2d", plane(texture_file=str(tmp_path / "plane.tex")), 8).orientations) == 2
 
 
 HARDENING = {f"slip.{k}.{name}": value for k in (0, 1) for name, value in (("h", 2e9), ("sigma_inf", 1e9))}
