@@ -90,7 +90,7 @@ class Equilibrium:
             try:
                 P, z, residual = self._unbalanced(F, inverse, bulk, w, respond)
             except CellError:
-                if not step.any():
+                if not step.any() or halvings == MAX_HALVINGS:
                     raise
                 residual = np.inf
             if residual > last and halvings < MAX_HALVINGS:

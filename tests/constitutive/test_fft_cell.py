@@ -242,6 +242,17 @@ def test_failures_say_why(monkeypatch):
         cell.follow(*shear_path(4))
 
 
+def test_pixels_that_fail_after_every_halving_are_the_cause():
+    def respond(H):
+        if H.any():
+            raise CellError("a pixel fails")
+        return G * np.random.default_rng(1).normal(size=(3, 3, 1, 8, 8))
+
+    solver, stiffness = Equilibrium(PeriodicGrid(2, 8), G, LAMBDA), np.tile(G * np.eye(4)[..., None], 64)
+    with pytest.raises(CellError, match="a pixel fails"):
+        solver.solve(np.eye(3), np.zeros((2, 1, 8, 8)), respond, lambda H: stiffness)
+
+
 def test_wrong_cells_are_refused(tmp_path):
     with pytest.raises(LawError, match="needs crystals with lattice = 'plane'"):
         Cell("fft2d", magnesium(), 32)
