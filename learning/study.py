@@ -73,8 +73,8 @@ def table_rows(folder: Path, scale: Scale, made: Mapping[str, Training]) -> list
     few, most = scale.others, scale.modes[-1]
     as_fixed, plane, space = f"random_{scale.fixed}", f"random_{few}", f"taylor_random_{few}"
     tests = {
-        f"random_{scale.train}": ("random_test", "fixed_test", "large_test"),
-        plane: ("random_test",), as_fixed: ("random_test", "fixed_test"), "fixed": ("fixed_test", "random_test"),
+        plane: ("random_test",), as_fixed: ("random_test", "fixed_test"),
+        f"random_{scale.train}": ("random_test", "fixed_test", "large_test"), "fixed": ("fixed_test", "random_test"),
         **{f"random_{m}_modes": ("random_test",) for m in scale.modes[:-1]},
         "large": ("large_test",), "rate": ("rate_test",),
         space: ("taylor_random_test", "taylor_fixed_test"), "taylor_fixed": ("taylor_fixed_test", "taylor_random_test"),

@@ -219,6 +219,15 @@ def test_checks_tell_by_how_much_networks_are_wrong():
     assert checks["isotropy_tension"] == pytest.approx(axial.std() / np.abs(axial).mean())
 
 
+def test_the_main_network_meets_larger_strains_at_every_scale(monkeypatch, tmp_path):
+    monkeypatch.setattr(study, "errors", lambda *_: {})
+    monkeypatch.setattr(dataset, "load", lambda folder: None)
+    for scale in study_plan.SCALES.values():
+        made = dict.fromkeys(model.name for model in study_plan.models(scale))
+        pairs = {(row["model"], row["test"]) for row in study.table_rows(tmp_path, scale, made)}
+        assert (f"random_{scale.train}", "large_test") in pairs and (f"random_{scale.fixed}", "fixed_test") in pairs
+
+
 def test_findings_tell_each_number_beside_its_name():
     sizes = asdict(TINY)
     names = ("random_4", "random_8", "random_2_modes", "fixed", "large", "rate", "cut_8", "recurrent_8")
