@@ -29,7 +29,7 @@ from constitutive.material import load_material
 from constitutive.tensor import full
 from constitutive.whole_file import replace_text, replacing
 from learning import dataset, generate, study_paths
-from learning.errors import root_mean_square
+from learning.errors import relative_error, root_mean_square
 from learning.fine_scale import RESIDUAL
 from learning.study_models import errors, predict, reduction_errors, summary, trained
 from learning.study_pictures import draw_all
@@ -139,11 +139,11 @@ def answers(folder: Path, scale: Scale, made: Mapping[str, Training]) -> dict[st
 def checks(found: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Numbers on causality and isotropy, and errors on the paper's particular paths, from `answers`; stress in Pa."""
     result: dict[str, Any] = {}
-    t = found["t"]
+    t, common = found["t"], found["common"]
+    times = np.broadcast_to(t, common.shape[:2])
     for kind in NETWORKS:
-        wrong = np.linalg.norm(found[f"common_{kind}"] - found["common"], axis=(1, 2))
-        sizes = np.linalg.norm(found["common"], axis=(1, 2))
-        result[f"common_{kind}"] = dict(zip(study_paths.common_paths(t), (wrong / sizes).tolist(), strict=True))
+        wrong = relative_error(times, found[f"common_{kind}"], common)
+        result[f"common_{kind}"] = dict(zip(study_paths.common_paths(t), wrong.tolist(), strict=True))
         early = found[f"diverging_{kind}"][:, t <= study_paths.DIVERGE]
         size = np.linalg.norm(found[f"diverging_{kind}"][0], axis=-1).max()
         held = found[f"held_{kind}"]
@@ -155,7 +155,7 @@ def checks(found: Mapping[str, np.ndarray]) -> dict[str, Any]:
             "diverging": float(np.linalg.norm(early - early[:1], axis=-1).max() / size),
             "held": float(max(apart) / np.linalg.norm(held, axis=-1).max()),
         }
-    stress = root_mean_square(np.broadcast_to(t, (3, len(t))), found["common"])
+    stress = root_mean_square(times, common)
     result["common_stress"] = dict(zip(study_paths.common_paths(t), stress.tolist(), strict=True))
     directions = study_paths.tension_paths(t)[1]
     axial = {kind: study_paths.axial_stress(found[kind], directions) for kind in ("tension", "tension_pca_net")}

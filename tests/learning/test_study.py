@@ -202,6 +202,7 @@ def test_checks_tell_by_how_much_networks_are_wrong():
     """One answers 10 % too much; in another, the last of five paths is elsewhere just before the paths part."""
     found = exact_answers()
     found |= {key: 1.1 * found[key] for key in ("common_cut", "diverging_cut", "held_cut")}
+    found["common_recurrent"] = found["common"] + 0.3 * np.eye(6)[3]  # in shear, which counts twice in the norm of 3
     found["tension_pca_net"] = 1.1 * found["tension"]
     found["diverging_recurrent"], found["held_recurrent"] = found["diverging"].copy(), found["held"].copy()
     t, largest = found["t"], np.linalg.norm(found["diverging"][0], axis=-1).max()
@@ -209,6 +210,7 @@ def test_checks_tell_by_how_much_networks_are_wrong():
     found["held_recurrent"][3, np.isclose(t, 0.65), 1] += 0.3  # of the path that stops there
     checks = study.checks(found)
     assert list(checks["common_cut"].values()) == pytest.approx([0.1, 0.1, 0.1])
+    assert list(checks["common_recurrent"].values()) == pytest.approx([0.1 * np.sqrt(2.0)] * 3)
     assert checks["causality_cut"] == pytest.approx({"diverging": 0.0, "held": 0.0})
     assert checks["causality_recurrent"]["diverging"] == pytest.approx(0.2 / largest)
     assert checks["causality_recurrent"]["held"] == pytest.approx(0.3 / np.linalg.norm(0.8 * np.ones(6)))
