@@ -37,9 +37,9 @@ from constitutive.law import LawError
 from constitutive.material import Material, load_material
 from constitutive.whole_file import replace_text
 from learning import checks, evaluation_pictures, evaluation_report, neighbours
-from learning.fresh_paths import PathSet, described, drawn_set, sampler_of, stored_set
+from learning.fresh_paths import PathSet, drawn_set, stored_set
 from learning.judgement import Judged, all_known, has_learned, judge, table_of, training_data, training_duration
-from learning.strain_paths import SAMPLERS, Sampler
+from learning.strain_paths import SAMPLERS, Sampler, described, sampler_of
 
 RESULT = "evaluation.json"
 REPORT = "evaluation.md"

@@ -6,7 +6,7 @@ learning/dataset.py: time (n, m+1) s, U (n, m+1, 6), stress (n, m+1, 6) Pa; the 
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from constitutive.tensor import full
 from learning import dataset
 from learning.dataset import shard_count
 from learning.fine_scale import RECORD_BYTES, Task
-from learning.strain_paths import BY_NAME, ImpactSampler, RecordedSampler, Sampler, path
+from learning.strain_paths import ImpactSampler, RecordedSampler, Sampler, described, path, sampler_of
 from learning.workers import Progress, results
 
 SHARDS_PER_WORKER = 4
@@ -54,16 +54,6 @@ class Answer:
     reasons: Mapping[str, int]
     plastic_work: np.ndarray | None
     outside: np.ndarray | None
-
-
-def sampler_of(description: Mapping[str, Any]) -> Sampler:
-    """The sampler that a manifest describes."""
-    return BY_NAME[description["name"]](**{key: value for key, value in description.items() if key != "name"})
-
-
-def described(sampler: Sampler) -> dict[str, Any]:
-    """What a manifest says of a sampler."""
-    return {"name": sampler.name, **asdict(sampler)}
 
 
 def kinds_of(sampler: Sampler, seed: int, index: np.ndarray, attempt: np.ndarray, steps: int) -> np.ndarray:

@@ -9,7 +9,8 @@ import numpy as np
 from cases.off_line_cost import OffLineCost
 from constitutive.material import Material
 from learning.errors import NORMS, growth, path_errors, statistics
-from learning.fresh_paths import Answer, PathSet, answer, sampler_of
+from learning.fresh_paths import Answer, PathSet, answer
+from learning.strain_paths import sampler_of
 
 
 @dataclass

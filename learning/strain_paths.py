@@ -19,10 +19,10 @@ A path depends on (sampler, seed, index, attempt) alone, whoever draws it, with 
 Symmetric tensors are 6-vectors in the order 11, 22, 33, 12, 23, 13 with tensor shear components; SI units.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar
 from zipfile import BadZipFile
 
 import numpy as np
@@ -307,6 +307,16 @@ class RecordedSampler:
 Sampler = PaperSampler | ImpactSampler | RecordedSampler
 SAMPLERS: dict[str, type[Sampler]] = {s.name: s for s in (PaperSampler, ImpactSampler, RecordedSampler)}
 BY_NAME = SAMPLERS | {PlaneSampler.name: PlaneSampler}  # also those that only a kind of unit cell draws from
+
+
+def sampler_of(description: Mapping[str, Any]) -> Sampler:
+    """The sampler that a manifest describes; options that are younger than the manifest have their defaults."""
+    return BY_NAME[description["name"]](**{key: value for key, value in description.items() if key != "name"})
+
+
+def described(sampler: Sampler) -> dict[str, Any]:
+    """What a manifest says of a sampler."""
+    return {"name": sampler.name, **asdict(sampler)}
 
 
 def random_stream(seed: int, index: int, attempt: int, purpose: int = 0) -> np.random.Generator:

@@ -12,9 +12,9 @@ from constitutive.law import LawError
 from constitutive.material import load_material
 from learning import checks, evaluate, generate
 from learning.evaluation_report import markdown
-from learning.fresh_paths import answer, described, drawn_set, kinds_of, stored_set
+from learning.fresh_paths import answer, drawn_set, kinds_of, stored_set
 from learning.judgement import all_known, learned_from, share_paths
-from learning.strain_paths import ImpactSampler, PaperSampler, path
+from learning.strain_paths import ImpactSampler, PaperSampler, described, path
 
 SMALL = ("--paths", "24", "--steps", "20", "--workers", "1", "--quiet")
 STEEL = "neo_hookean:elastic_steel"
