@@ -23,7 +23,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
@@ -64,6 +64,7 @@ from learning.strain_paths import (
     PlaneSampler,
     RecordedSampler,
     Sampler,
+    described,
     load_histories,
 )
 from learning.workers import Progress, results
@@ -238,7 +239,7 @@ def new_manifest(task: Task, material: Material) -> dict[str, Any]:
     """The manifest of a set of which nothing is there yet."""
     return {
         "complete": False,
-        "sampler": {"name": task.sampler.name, **asdict(task.sampler)},
+        "sampler": described(task.sampler),
         "seed": task.seed,
         "paths": task.paths,
         "steps": task.steps,
@@ -278,15 +279,15 @@ def open_folder(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
 
 def _completed(sampler: Any) -> Any:
     """A manifest's sampler with the defaults of options that are younger than the manifest."""
-    known = SAMPLERS.get(str(sampler.get("name"))) if isinstance(sampler, dict) else None
-    return asdict(known()) | sampler if known else sampler
+    known = BY_NAME.get(str(sampler.get("name"))) if isinstance(sampler, dict) else None
+    return described(known()) | sampler if known else sampler
 
 
 def _difference(key: str, found: Any, wanted: Any) -> str:
     """What differs between the options of two sessions, in a few words."""
     if isinstance(found, dict) and isinstance(wanted, dict):
-        part = next(k for k in wanted if found.get(k) != wanted[k])
-        key, found, wanted = f"{key} {part}", found.get(part), wanted[part]
+        part = next(k for k in wanted | found if found.get(k) != wanted.get(k))
+        key, found, wanted = f"{key} {part}", found.get(part), wanted.get(part)
     elif isinstance(found, str) and "\n" in found:
         pairs = zip(found.splitlines(), str(wanted).splitlines(), strict=False)
         found, wanted = next(((a, b) for a, b in pairs if a != b), ("another", "this one"))

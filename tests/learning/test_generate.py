@@ -261,13 +261,25 @@ def test_other_options_are_refused(small, capsys):
         assert "another process is at work" in fails(capsys, *again)
 
 
-def test_a_set_begun_before_an_option_was_there_goes_on(tmp_path):
-    run(tmp_path, small=("--set", "grains=2", "--paths", "2", "--steps", "4", "--quiet"))
+@pytest.mark.parametrize(
+    ("option", "words"), [("fixed_duration", ()), ("random_intervals", ("--unit-cell", "fft2d", "--points", "8"))]
+)
+def test_a_set_begun_before_an_option_was_there_goes_on(tmp_path, option, words):
+    common = ("--set", "grains=2", "--steps", "4", "--quiet", *words)
+    before = run(tmp_path, small=("--paths", "2", *common)).manifest["sampler"][option]
     manifest = read_manifest(tmp_path)
-    del manifest["sampler"]["fixed_duration"]
+    del manifest["sampler"][option]
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    data = run(tmp_path, small=("--set", "grains=2", "--paths", "3", "--steps", "4", "--quiet"))
-    assert len(data) == 3 and data.manifest["sampler"]["fixed_duration"] is False
+    data = run(tmp_path, small=("--paths", "3", *common))
+    assert len(data) == 3 and data.manifest["sampler"][option] == before
+
+
+def test_a_set_begun_by_a_program_with_more_options_is_refused(tmp_path, capsys):
+    words = ("--set", "grains=2", "--paths", "2", "--steps", "4", "--quiet")
+    manifest = run(tmp_path, small=words).manifest
+    manifest["sampler"]["younger"] = 1
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert "another sampler younger (1, not None)" in fails(capsys, "--output", str(tmp_path), small=words)
 
 
 def test_mistakes_have_one_line(tmp_path, capsys):
