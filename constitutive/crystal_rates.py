@@ -34,9 +34,8 @@ import numpy as np
 
 from constitutive.jit import inline, njit
 
-LANES = (
-    32  # four AVX-512 registers; 16 and 8 were slower, as the compiler's vector loops are two or four registers wide
-)
+# Four AVX-512 registers; 16 and 8 were slower, as the compiler's vector loops are two or four registers wide.
+LANES = 32
 SLIP_ROW, TWIN_ROW = 21, 24  # numbers a system in the tables
 EQUIVALENT, WORK, FIRST_SLIP = 9, 10, 11  # rows of y behind P
 # Rows of scratch: Ce; its mean over matrix and twins; slip without the mirroring; L_in; and sums.
@@ -105,7 +104,7 @@ def load_lattice(a, row, g):
 
 
 @njit
-def _elastic_metric(lanes, C, y, w):
+def _elastic_metric(C, y, w):
     """Rows METRIC and MIXED: Ce = P^T C P."""
     for g in range(_L):
         P = load_lattice(y, 0, g)
@@ -161,7 +160,7 @@ def _sum_rows(lanes, y, first, count, w, row):
 
 
 @njit
-def _twin_overstress(lanes, b, row, x, twin, y, w, over):
+def _twin_overstress(b, row, x, twin, y, w, over):
     """Drive f_b / tau0: its size to row x of `over`, its sign to SIGN."""
     t = TWIN_ROW * b
     S0, S1, S2, S3, S4, S5 = twin[t + 12], twin[t + 13], twin[t + 14], twin[t + 15], twin[t + 16], twin[t + 17]
@@ -187,7 +186,7 @@ def _apply_sign(lanes, row, f, w):
 
 
 @njit
-def _mix_metric(lanes, b, row, twin, y, w):
+def _mix_metric(b, row, twin, y, w):
     """Rows MIXED: adds lambda_b (Q Ce Q - Ce), Q the mirror of twin b: so tau_a = MIXED : s_a (x) m_a."""
     t = TWIN_ROW * b
     n0, n1, n2 = twin[t], twin[t + 1], twin[t + 2]
@@ -238,7 +237,7 @@ def _limit_twinning(lanes, first, count, start, per_h, f, w):
 
 
 @njit
-def _slip_overstress(lanes, a, slip, y, w, over, slope):
+def _slip_overstress(a, slip, y, w, over, slope):
     """Overstress max(|tau_a| - g_a, 0) / tau0 and slope of the saturating hardening; the sign of tau_a to SIGN."""
     t = SLIP_ROW * a
     S0, S1, S2, S3, S4, S5 = slip[t + 9], slip[t + 10], slip[t + 11], slip[t + 12], slip[t + 13], slip[t + 14]
@@ -278,7 +277,7 @@ def _add_slip(lanes, a, slip, f, w):
 
 
 @njit
-def _add_twin(lanes, b, row, twin, y, f, w):
+def _add_twin(b, row, twin, y, f, w):
     """Rows VELOCITY: adds lambda_b (Q N Q - N), N the slip and Q the mirror of twin b, and the twinning itself."""
     t = TWIN_ROW * b
     n0, n1, n2 = twin[t], twin[t + 1], twin[t + 2]
@@ -309,7 +308,7 @@ def _add_twin(lanes, b, row, twin, y, f, w):
 
 
 @njit
-def _flow(lanes, G, y, f, w):
+def _flow(G, y, f, w):
     """P' = -P L_in, and the rates of equivalent plastic strain and plastic work."""
     for g in range(_L):
         P, L = load_lattice(y, 0, g), load_lattice(w, VELOCITY, g)
@@ -342,25 +341,25 @@ def rates(lanes, crystal, C, start, per_h, y, f, scratch):
     G, n_slip, n_twin, slip, twin, _ = crystal
     w, over, slope = scratch
     first_twin = FIRST_SLIP + n_slip
-    _elastic_metric(lanes, C, y, w)
+    _elastic_metric(C, y, w)
     _sum_rows(lanes, y, first_twin, n_twin, w, TOTAL_TWIN)
     _sum_rows(lanes, y, FIRST_SLIP, n_slip, w, TOTAL_SLIP)
     for b in range(n_twin):
         row = first_twin + b
-        _twin_overstress(lanes, b, row, n_slip + b, twin, y, w, over)
+        _twin_overstress(b, row, n_slip + b, twin, y, w, over)
         _power(lanes, over, n_slip + b, twin[TWIN_ROW * b + 19], twin[TWIN_ROW * b + 20], f, row)
         _apply_sign(lanes, row, f, w)
-        _mix_metric(lanes, b, row, twin, y, w)
+        _mix_metric(b, row, twin, y, w)
     limited = n_twin > 0 and _limit_twinning(lanes, first_twin, n_twin, start, per_h, f, w)
     for i in range(SLIPPING * _L, VELOCITY * _L):
         w[i] = 0.0
     for a in range(n_slip):
-        _slip_overstress(lanes, a, slip, y, w, over, slope)
+        _slip_overstress(a, slip, y, w, over, slope)
         _power(lanes, over, a, slip[SLIP_ROW * a + 16], slip[SLIP_ROW * a + 17], f, FIRST_SLIP + a)
         _add_slip(lanes, a, slip, f, w)
     for i in range(9 * _L):
         w[VELOCITY * _L + i] = w[SLIPPING * _L + i]
     for b in range(n_twin):
-        _add_twin(lanes, b, first_twin + b, twin, y, f, w)
-    _flow(lanes, G, y, f, w)
+        _add_twin(b, first_twin + b, twin, y, f, w)
+    _flow(G, y, f, w)
     return limited

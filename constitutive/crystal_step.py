@@ -159,23 +159,22 @@ def _combine(n, cy, ca, cb, cf, c0, y, ya, yb, f, f0):
 
 
 @inline
-def _difference(row, g, h, y, y1, f0, f1):
+def _difference(i, h, y, y1, f0, f1):
     """Error estimate of one unknown (eq. 2.10 of the cited paper)."""
-    i = row * _L + g
     return 0.8 * (y[i] - y1[i]) + 0.4 * h * (f0[i] + f1[i])
 
 
 @njit
-def _strain_error(lanes, h, y, y1, f0, f1, w):
+def _strain_error(h, y, y1, f0, f1, w):
     """Squares of the error of P as a strain, |P^-1 dP|^2, to row SIGN; of elastic strain, dev Ce / 2, to GROWTH."""
     for g in range(_L):
         P = load_lattice(y1, 0, g)
         A = adjugate(P)  # P^-1, as det P = 1
         total = 0.0
         for j in range(3):
-            d0 = _difference(j, g, h, y, y1, f0, f1)
-            d1 = _difference(3 + j, g, h, y, y1, f0, f1)
-            d2 = _difference(6 + j, g, h, y, y1, f0, f1)
+            d0 = _difference(j * _L + g, h, y, y1, f0, f1)
+            d1 = _difference((3 + j) * _L + g, h, y, y1, f0, f1)
+            d2 = _difference((6 + j) * _L + g, h, y, y1, f0, f1)
             e0 = A[0] * d0 + A[1] * d1 + A[2] * d2
             e1 = A[3] * d0 + A[4] * d1 + A[5] * d2
             e2 = A[6] * d0 + A[7] * d1 + A[8] * d2
@@ -191,11 +190,11 @@ def _strain_error(lanes, h, y, y1, f0, f1, w):
 @njit
 def _error(lanes, h, first_twin, last, y, y1, f0, f1, w):
     """Estimated error of the grains over their elastic strain, root mean squares both; NaN where anything is."""
-    _strain_error(lanes, h, y, y1, f0, f1, w)
+    _strain_error(h, y, y1, f0, f1, w)
     for row in range(FIRST_SLIP, last):
         i, scale = row_start(row), TWIN_WEIGHT if row >= first_twin else 1.0
         for g in range(lanes):
-            e = scale * (0.8 * (y[i + g] - y1[i + g]) + 0.4 * h * (f0[i + g] + f1[i + g]))
+            e = scale * _difference(i + g, h, y, y1, f0, f1)
             w[SIGN * _L + g] += e * e
     errors = strains = 0.0
     for g in range(lanes):
