@@ -40,6 +40,7 @@ from constitutive.tensor import (
     push_forward,
     square_root,
     symmetric,
+    transpose,
 )
 from constitutive.voronoi import periodic_voronoi
 
@@ -48,11 +49,6 @@ MAX_BISECTIONS = 6
 UNSTABLE = 1e3  # components of F_in^-1 that only a diverging integration reaches
 NUDGE = 1e-6  # of a displacement gradient, for differences
 BEYOND = "a pixel is compressed or stretched beyond all bounds"
-
-
-@inline
-def _transposed(A):
-    return (A[0], A[3], A[6], A[1], A[4], A[7], A[2], A[5], A[8])
 
 
 @inline
@@ -81,7 +77,7 @@ def _stress(Fbar, G, lambda_e, H, y, first, S):
             shears[0], factor * b[1] - pressure, shears[1],
             shears[2], shears[1], factor * b[2] - pressure,
         )  # fmt: skip
-        value = matmul(_transposed(Fbar), matmul(tau, _transposed(adjugate(F))))
+        value = matmul(transpose(Fbar), matmul(tau, transpose(adjugate(F))))
         for c in range(9):
             S[c, first + g] = value[c] / J
 

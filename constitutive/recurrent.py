@@ -82,7 +82,6 @@ from constitutive.recurrent_equations import (
     deviator,
     flow,
     gated,
-    gram,
     invariants,
     memory_rate,
     minus,
@@ -92,9 +91,17 @@ from constitutive.recurrent_equations import (
     remembered,
     remembered_tensor,
     scaled,
+)
+from constitutive.tensor import (
+    LARGEST_J,
+    SMALLEST_J,
+    determinant,
+    gram,
+    isochoric_factor,
+    norm_squared,
+    push_forward,
     transpose,
 )
-from constitutive.tensor import LARGEST_J, SMALLEST_J, determinant, isochoric_factor, norm_squared, push_forward
 
 PER_FLOW = 0.5 * math.sqrt(2.0 / 3.0)  # equivalent plastic strain per |z|
 HEADER = 10  # G, lambda_e, tensors, scalars, channels, width, reciprocals of the three bounds of the envelope, longest

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from constitutive.jit import inline
-from constitutive.tensor import determinant, matmul
+from constitutive.tensor import determinant, gram, matmul
 
 ELASTIC_SCALE = 0.005  # e_s: a fair part of e where metals flow fast
 RATE_SCALE = 1e7  # r_0, 1/s
@@ -20,28 +20,9 @@ ONE, HALF, SMALL = np.float32(1.0), np.float32(0.5), np.float32(1e-6)
 
 
 @inline
-def gram(A):
-    """A^T A of a 9-tuple, as a 6-tuple."""
-    return (
-        A[0] * A[0] + A[3] * A[3] + A[6] * A[6],
-        A[1] * A[1] + A[4] * A[4] + A[7] * A[7],
-        A[2] * A[2] + A[5] * A[5] + A[8] * A[8],
-        A[0] * A[1] + A[3] * A[4] + A[6] * A[7],
-        A[1] * A[2] + A[4] * A[5] + A[7] * A[8],
-        A[0] * A[2] + A[3] * A[5] + A[6] * A[8],
-    )
-
-
-@inline
 def matrix(S):
     """A symmetric 6-tuple as a 9-tuple."""
     return (S[0], S[3], S[5], S[3], S[1], S[4], S[5], S[4], S[2])
-
-
-@inline
-def transpose(A):
-    """A^T of a 9-tuple."""
-    return (A[0], A[3], A[6], A[1], A[4], A[7], A[2], A[5], A[8])
 
 
 @inline

@@ -49,6 +49,7 @@ from constitutive.tensor import (
     ROW,
     SMALLEST_J,
     determinant,
+    gram,
     isochoric_factor,
     push_forward,
     symmetric,
@@ -150,15 +151,8 @@ def _crystal(params):
 def isochoric_metric(F):
     """J^(-2/3) F^T F as a 6-tuple, and J."""
     J = determinant(F)
-    factor = isochoric_factor(J)
-    return (
-        factor * (F[0] * F[0] + F[3] * F[3] + F[6] * F[6]),
-        factor * (F[1] * F[1] + F[4] * F[4] + F[7] * F[7]),
-        factor * (F[2] * F[2] + F[5] * F[5] + F[8] * F[8]),
-        factor * (F[0] * F[1] + F[3] * F[4] + F[6] * F[7]),
-        factor * (F[1] * F[2] + F[4] * F[5] + F[7] * F[8]),
-        factor * (F[0] * F[2] + F[3] * F[5] + F[6] * F[8]),
-    ), J
+    q, C = isochoric_factor(J), gram(F)
+    return (q * C[0], q * C[1], q * C[2], q * C[3], q * C[4], q * C[5]), J
 
 
 @njit

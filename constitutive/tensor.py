@@ -40,6 +40,12 @@ def adjugate(A):
 
 
 @inline
+def transpose(A):
+    """A^T of a 9-tuple."""
+    return (A[0], A[3], A[6], A[1], A[4], A[7], A[2], A[5], A[8])
+
+
+@inline
 def matmul(A, B):
     """A B of 9-tuples."""
     return (
@@ -52,6 +58,19 @@ def matmul(A, B):
         A[6] * B[0] + A[7] * B[3] + A[8] * B[6],
         A[6] * B[1] + A[7] * B[4] + A[8] * B[7],
         A[6] * B[2] + A[7] * B[5] + A[8] * B[8],
+    )
+
+
+@inline
+def gram(A):
+    """A^T A of a 9-tuple, as a 6-tuple."""
+    return (
+        A[0] * A[0] + A[3] * A[3] + A[6] * A[6],
+        A[1] * A[1] + A[4] * A[4] + A[7] * A[7],
+        A[2] * A[2] + A[5] * A[5] + A[8] * A[8],
+        A[0] * A[1] + A[3] * A[4] + A[6] * A[7],
+        A[1] * A[2] + A[4] * A[5] + A[7] * A[8],
+        A[0] * A[2] + A[3] * A[5] + A[6] * A[8],
     )
 
 

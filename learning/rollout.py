@@ -28,7 +28,6 @@ from constitutive.recurrent_equations import (
     elastic_strain,
     flow,
     gated,
-    gram,
     invariants,
     matrix,
     memory_rate,
@@ -39,9 +38,8 @@ from constitutive.recurrent_equations import (
     remembered_tensor,
     scaled,
     six,
-    transpose,
 )
-from constitutive.tensor import matmul
+from constitutive.tensor import gram, matmul, transpose
 from learning.adjoint import LANES, Rows, point_kernels
 
 _njit: Any = numba.njit
