@@ -297,7 +297,8 @@ class PcaNetTraining(Training):
 
     def identity(self) -> dict[str, Any]:
         o = self.options
-        return {"completion": o.completion, "pressure": o.pressure, "duration": o.duration, "stress": self.scale}
+        meant = {"isotropic": o.isotropic, "completion": o.completion, "pressure": o.pressure}
+        return {**meant, "duration": o.duration, "stress": self.scale}
 
     def manifests(self) -> list[Mapping[str, Any]]:
         return [self.source.manifest]

@@ -194,7 +194,7 @@ class Training(ABC):
             found, wanted = state["identity"], self._whole_identity()
         except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
             raise OptionError(f"{self.checkpoint} cannot be read ({type(error).__name__}): begin anew") from None
-        if found != wanted:
+        if wanted | found != wanted:  # older checkpoints tell less
             there = ", ".join(f"{key} {value}" for key, value in found.items() if wanted.get(key) != value)
             raise OptionError(f"{self.checkpoint}: another network is there ({there}); give its options and data")
         present = self._learned()

@@ -359,6 +359,7 @@ def test_wrong_options_end_in_one_line(data, tmp_path, capsys, options, message)
         (["--completion", "constant"], "completion linear"),
         (["--pressure", "learned"], "pressure exact, stress"),
         (["--duration", "2e-6"], "duration 1e-06"),
+        (["--isotropic"], "isotropic False"),
     ],
 )
 def test_a_checkpoint_of_another_network_is_refused(data, tmp_path, capsys, options, there):
