@@ -37,6 +37,7 @@ from constitutive.law import LawError
 from constitutive.material import Material, load_material
 from constitutive.whole_file import replace_text
 from learning import checks, evaluation_pictures, evaluation_report, neighbours
+from learning.fine_scale import reason_of
 from learning.fresh_paths import PathSet, drawn_set, stored_set
 from learning.judgement import Judged, all_known, has_learned, judge, table_of, training_data, training_duration
 from learning.strain_paths import SAMPLERS, Sampler, described, sampler_of
@@ -174,7 +175,7 @@ def run_checks(every: Mapping[str, Callable[[], dict[str, Any]]]) -> dict[str, d
         try:
             found[name] = check()
         except LawError as error:
-            found[name] = {"refused": str(error).rsplit("): ", 1)[-1]}
+            found[name] = {"refused": reason_of(error)}
     return found
 
 

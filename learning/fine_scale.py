@@ -72,15 +72,6 @@ class Task:
             return Cell(self.unit_cell, values, self.points)
         return law_definition(self.law).build(values)
 
-    def batch(self) -> "BatchCell | None":
-        """The unit cell of all paths on the device, where there is one."""
-        cell = self.build() if self.device is not None else None
-        if self.device is None or not isinstance(cell, Cell):
-            return None
-        from learning.batch_cell import BatchCell
-
-        return BatchCell(cell, self.device)
-
     def texture_seed(self, index: int, attempt: int) -> int:
         """Seed of the texture that belongs to a path alone."""
         return int(random_stream(self.seed, index, attempt, purpose=1).integers(2**63))
@@ -125,7 +116,8 @@ def _answers(task: Task, waiting: list[int]) -> tuple[dict[int, dict[str, np.nda
     failures: Counter = Counter()
     redraws = 0
     attempts = dict.fromkeys(waiting, 0)
-    law, batch = None if task.texture_per_path else task.build(), task.batch()
+    law = None if task.texture_per_path else task.build()
+    batch = _batch(law, task.device)
     while waiting:
         drawn = {i: path(task.sampler, task.seed, i, task.steps, attempts[i]) for i in waiting}
         redraws += sum(p.redraws for p in drawn.values())
@@ -143,6 +135,15 @@ def _answers(task: Task, waiting: list[int]) -> tuple[dict[int, dict[str, np.nda
     return answers, failures, redraws
 
 
+def _batch(law: Law | Cell | None, device: str | None) -> "BatchCell | None":
+    """The unit cell of all paths together, where there is a device for it."""
+    if device is None or not isinstance(law, Cell):
+        return None
+    from learning.batch_cell import BatchCell
+
+    return BatchCell(law, device)
+
+
 def _groups(drawn: dict[int, StrainPath], law: Law | Cell | None) -> list[list[int]]:
     """Indices of paths that share their times, and so can fill a law's blocks together, as many as fit in memory.
 
@@ -150,10 +151,15 @@ def _groups(drawn: dict[int, StrainPath], law: Law | Cell | None) -> list[list[i
     """
     if law is None or isinstance(law, Cell):
         return [[i] for i in drawn]
+    return sharing_times({i: p.times for i, p in drawn.items()}, PIECE, law)
+
+
+def sharing_times(times: Mapping[int, np.ndarray], records: int, law: Law) -> list[list[int]]:
+    """Numbers of paths that share their times, as many together as `records` states of each fit in memory."""
     together: dict[bytes, list[int]] = {}
-    for i, p in drawn.items():
-        together.setdefault(p.times.tobytes(), []).append(i)
-    most = max(1, int(RECORD_BYTES / (8 * PIECE * max(law.state_size, 1))))
+    for i, row in times.items():
+        together.setdefault(row.tobytes(), []).append(i)
+    most = max(1, int(RECORD_BYTES / (8 * records * max(law.state_size, 1))))
     return [group[a : a + most] for group in together.values() for a in range(0, len(group), most)]
 
 
@@ -168,7 +174,7 @@ def _answer_group(
         recorded = follow(used, [p for _, _, p in group], task.substeps)
     except LawError as error:
         if len(group) == 1:
-            failures[_reason(error)] += 1
+            failures[reason_of(error)] += 1
             return {}
         return {i: a for member in group for i, a in _answer_group(task, law, [member], failures).items()}
     return {
@@ -187,14 +193,14 @@ def _answer_batch(
     answers = {}
     for (i, k, p), strain, history in zip(group, U, batch.follow(times, full(U)), strict=True):
         if isinstance(history, LawError):
-            failures[_reason(history)] += 1
+            failures[reason_of(history)] += 1
             continue
         labels = {"index": np.array(i), "attempt": np.array(k), "time": p.times, "U": strain[:: task.substeps]}
         answers[i] = labels | _recorded(history, task.substeps)
     return answers
 
 
-def _reason(error: LawError) -> str:
+def reason_of(error: LawError) -> str:
     """A law's reason to fail, without the numbers of this path."""
     return str(error).rsplit("): ", 1)[-1]
 

@@ -18,7 +18,7 @@ from constitutive.material import Material
 from constitutive.tensor import full
 from learning import dataset
 from learning.dataset import shard_count
-from learning.fine_scale import RECORD_BYTES, Task
+from learning.fine_scale import Task, reason_of, sharing_times
 from learning.strain_paths import ImpactSampler, RecordedSampler, Sampler, described, path, sampler_of
 from learning.workers import Progress, results
 
@@ -109,7 +109,7 @@ def answer(law: Law, paths: PathSet) -> Answer:
     n, steps = paths.time.shape
     stress, work, outside = np.zeros((n, steps, 6)), np.zeros((n, steps)), np.zeros(n, bool)
     answered, reasons, named = np.zeros(n, bool), Counter[str](), {state.name for state in law.states}
-    waiting = _groups(paths.time, max(1, int(RECORD_BYTES / (8 * steps * max(law.state_size, 1)))))
+    waiting = [np.array(group) for group in sharing_times(dict(enumerate(paths.time)), steps, law)]
     while waiting:
         group = waiting.pop()
         F = full(paths.U[group]).swapaxes(0, 1)
@@ -117,7 +117,7 @@ def answer(law: Law, paths: PathSet) -> Answer:
             history = drive(law, paths.time[group[0]], F, range(steps))
         except LawError as error:
             if len(group) == 1:
-                reasons[str(error).rsplit("): ", 1)[-1]] += 1
+                reasons[reason_of(error)] += 1
             else:
                 waiting += np.array_split(group, 2)
             continue
@@ -133,11 +133,3 @@ def answer(law: Law, paths: PathSet) -> Answer:
         work if "plastic_work" in named else None,
         outside if "outside_envelope" in named else None,
     )
-
-
-def _groups(times: np.ndarray, most: int) -> list[np.ndarray]:
-    """Paths, at most so many together, that share their times."""
-    together: dict[bytes, list[int]] = {}
-    for i, row in enumerate(times):
-        together.setdefault(row.tobytes(), []).append(i)
-    return [np.array(group[a : a + most]) for group in together.values() for a in range(0, len(group), most)]
