@@ -16,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from constitutive.crystal import mirror
+from constitutive.crystal_rates import SLIP_ROW, TWIN_ROW
 from constitutive.law import Law
 from constitutive.tensor import symmetric
 
@@ -113,7 +114,7 @@ def twin_orientations(law: Law, F: np.ndarray, state: np.ndarray) -> tuple[np.nd
     no pole figure sees.
     """
     grains, n_slip, n_twin = sizes(law)
-    table = law.params[6 + 21 * n_slip :][: 24 * n_twin].reshape(n_twin, -1)
+    table = law.params[6 + SLIP_ROW * n_slip :][: TWIN_ROW * n_twin].reshape(n_twin, TWIN_ROW)
     half_turns = -mirror(table[:, :3])
     R = orientations(law, F, state)
     return R[:, None] @ half_turns[None, :, None], split_state(state, grains, n_slip, n_twin)[2]

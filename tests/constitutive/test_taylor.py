@@ -346,6 +346,12 @@ def test_orientations_follow_rigid_rotation_and_twins_are_mirrored():
     np.testing.assert_allclose(angle, 86.3, atol=0.1)
 
 
+def test_crystals_without_twins_have_no_twin_orientations():
+    law = load_material("copper_crystals", overrides={"grains": 3}).law
+    twins, fraction = twin_orientations(law, np.eye(3)[None], law.initial_state(1))
+    assert twins.shape == (1, 0, 3, 3, 3) and fraction.shape == (1, 0, 3)
+
+
 def test_crystal_law_takes_an_orientation():
     with pytest.raises(LawError, match=r"three angles, .*, not \[1\.0, 2\.0\]"):
         magnesium("crystal", orientation=[1.0, 2.0])
