@@ -106,8 +106,8 @@ def _green(s, weight, inverse, shear, ratio, R):
 class PeriodicGrid:
     """A periodic grid of `points` pixels along each of `dimension` (2 or 3) axes."""
 
-    def __init__(self, dimension: int, points: int, workers: int = 1):
-        self.dimension, self.points, self.workers = dimension, points, workers
+    def __init__(self, dimension: int, points: int):
+        self.dimension = dimension
         self.shape = (points if dimension == 3 else 1, points, points)
         self.size = points**dimension
 
@@ -129,8 +129,8 @@ class PeriodicGrid:
         is the root mean square over the cell of the part of P that is no divergence-free field, P - its projection.
         """
         axes = (1, 2, 3)[3 - self.dimension :]  # an axis of one pixel is not free of cost
-        spectrum = fft.rfftn(R, axes=axes, workers=self.workers)
+        spectrum = fft.rfftn(R, axes=axes)
         flat = spectrum.reshape(self.dimension, -1)
         total = _green(*self.wave, inverse, shear, bulk / (shear + bulk), flat)
-        g = fft.irfftn(spectrum, s=R.shape[axes[0] :], axes=axes, workers=self.workers, overwrite_x=True)
+        g = fft.irfftn(spectrum, s=R.shape[axes[0] :], axes=axes, overwrite_x=True)
         return g, float(np.sqrt(total)) / self.size

@@ -294,7 +294,7 @@ def _difference(key: str, found: Any, wanted: Any) -> str:
     return f"another {key} ({found}, not {wanted}): give the same options, or name another folder"
 
 
-def session(task: Task, options: argparse.Namespace, arguments: list[str]) -> dict[str, Any]:
+def session(options: argparse.Namespace, arguments: list[str]) -> dict[str, Any]:
     """The record of this start of the command."""
     packages = ("numpy", "scipy", "numba")
     return {
@@ -370,7 +370,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with alone_in(folder):
             manifest = open_folder(folder, new_manifest(task, material))
-            manifest["sessions"].append(session(task, options, arguments))
+            manifest["sessions"].append(session(options, arguments))
             manifest = generate(task, manifest, folder, options)
     except KeyboardInterrupt:
         print(f"interrupted: what is in {folder} stays; the same command goes on from there", file=sys.stderr)
