@@ -27,13 +27,13 @@ from numba import prange, types
 
 from constitutive.jit import inline, njit
 from constitutive.law import BLOCK, UPDATE_BLOCK, Law, load_symmetric, load_tensor
-from constitutive.tensor import LARGEST_J, SMALLEST_J, adjugate, isochoric_factor, norm_squared
+from constitutive.tensor import LARGEST_J, SMALLEST_J, adjugate, isochoric_factor, norm_squared, transpose
 from fem.blocks import element_blocks
 from fem.clock import seconds
 from fem.contact import RigidBody
 from fem.elements import Controls, Elements
+from fem.gather_scatter import gather, scatter
 from fem.hex8 import gauss_gradients
-from fem.hex8r import gather, scatter, transpose
 from fem.mesh import Mesh
 
 N, E = BLOCK, BLOCK // 8  # points and elements of a block; point p = 8 q + e

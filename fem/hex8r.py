@@ -41,11 +41,12 @@ from numba import prange, types
 
 from constitutive.jit import inline, njit
 from constitutive.law import BLOCK, UPDATE_BLOCK, Law, load_symmetric, load_tensor
-from constitutive.tensor import adjugate, norm_squared, push_forward
+from constitutive.tensor import adjugate, norm_squared, push_forward, transpose
 from fem.blocks import element_blocks
 from fem.clock import seconds
 from fem.contact import RigidBody
 from fem.elements import Controls, Elements
+from fem.gather_scatter import gather, scatter
 from fem.hex8 import HOURGLASS, mean_gradient
 from fem.mesh import Mesh
 
@@ -55,11 +56,6 @@ _U, _V, _F, _OLD, _PV, _WORK = 0, 24 * N, 48 * N, 57 * N, 63 * N, 72 * N
 _FORCE = 75 * N
 _SCRATCH = 99 * N
 _BENT = _U  # in place of the displacements
-
-
-@inline
-def transpose(A):
-    return (A[0], A[3], A[6], A[1], A[4], A[7], A[2], A[5], A[8])
 
 
 @inline
@@ -115,39 +111,6 @@ def squared_frequency(density, p_wave_modulus, shear_modulus, cofactor, inverse_
     largest = mean + np.sqrt(2.0 * spread)
     lame = max(p_wave_modulus - 2.0 * shear_modulus, 0.0)
     return 8.0 / density * (lame * trace + 2.0 * shear_modulus * largest), 8.0 / density * p_wave_modulus * trace
-
-
-@njit
-def gather(start, block_nodes, corners, lanes, displacement, velocity, w):
-    """Nodal displacements and velocities relative to the element's first node, component-major, into scratch.
-
-    Indices are unsigned here and in `scatter`: Python's negative ones cost a third of the time.
-    """
-    for p in range(lanes):
-        first = np.uint64(block_nodes[np.uint64(start + corners[p])])
-        u0, u1, u2 = displacement[first, 0], displacement[first, 1], displacement[first, 2]
-        v0, v1, v2 = velocity[first, 0], velocity[first, 1], velocity[first, 2]
-        for corner in range(8):
-            node = np.uint64(block_nodes[np.uint64(start + corners[corner * lanes + p])])
-            u, v = 3 * corner * lanes + p, (24 + 3 * corner) * lanes + p
-            w[u] = displacement[node, 0] - u0
-            w[u + lanes] = displacement[node, 1] - u1
-            w[u + 2 * lanes] = displacement[node, 2] - u2
-            w[v] = velocity[node, 0] - v0
-            w[v + lanes] = velocity[node, 1] - v1
-            w[v + 2 * lanes] = velocity[node, 2] - v2
-
-
-@njit
-def scatter(start, end, corners, lanes, w, at, force):
-    """Sum the element forces, component-major at w[at:], into the block's list of nodal forces."""
-    force[start:end] = 0.0
-    for p in range(lanes):
-        for corner in range(8):
-            place, f = np.uint64(start + corners[corner * lanes + p]), at + 3 * corner * lanes + p
-            force[place, 0] += w[f]
-            force[place, 1] += w[f + lanes]
-            force[place, 2] += w[f + 2 * lanes]
 
 
 @njit
