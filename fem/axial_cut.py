@@ -1,4 +1,4 @@
-"""A body cut open in the plane y = 0: the polygons in which the plane meets its hexahedra.
+"""A body cut open in the plane y = 0, or at its side nearest to that: the polygons in which it meets hexahedra.
 
 The body is cut before it moved and its cut shown where it is now, seen along y, so that the same elements are cut at
 all times. The plane cuts some of a hexahedron's twelve edges; the cut points, in order of their angle about their mean,
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 EDGES = np.array([(0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7)])
-ASIDE = 1e-4  # of the body's size: how far behind y = 0 the cut lies, so that it never runs along element faces
+ASIDE = 1e-4  # of the body's size: how far beside y = 0 the cut lies, so that it never runs along element faces
 MARGIN = 0.06  # around the body, as a part of its longer side
 
 
@@ -58,7 +58,8 @@ def axial_cut(
 def _sections(before: np.ndarray, now: np.ndarray, hexes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The cells (k,) that are cut and their polygons (k, v, 2) of x and z."""
     low, high = before.min(axis=0), before.max(axis=0)
-    y = before[:, 1][hexes] - max(low[1], 0.0) - ASIDE * max(high - low)
+    aside = ASIDE * max(high - low)
+    y = before[:, 1][hexes] - min(max(low[1], 0.0) + aside, high[1] - aside)
     cells = np.flatnonzero((y.min(axis=1) < 0.0) & (y.max(axis=1) > 0.0))
     corners, y = now[hexes[cells]], y[cells]
     start, end = y[:, EDGES[:, 0]], y[:, EDGES[:, 1]]

@@ -64,6 +64,16 @@ def test_the_same_elements_are_cut_wherever_they_move():
     assert cut.polygons[:, :, 0].mean() == pytest.approx(2.0, abs=0.01)
 
 
+@pytest.mark.parametrize("first", [-3.0, -1.0, -0.5, 0.0, 2.0])
+def test_a_body_beside_the_plane_is_cut_at_its_near_side(first):
+    mesh = box((1.0, 1.0, 1.0), (2, 2, 2))
+    points = mesh.points - [0.0, -first, 0.0]
+    cut = axial_cut(points, points, mesh.hexes, {"von_mises": points[mesh.hexes, 1].mean(axis=1)})
+    assert areas(cut).sum() == pytest.approx(1e6)
+    assert np.ptp(cut.fields["von_mises"]) == 0.0
+    assert abs(cut.fields["von_mises"][0]) == pytest.approx({-3.0: 2.25, 2.0: 2.25}.get(first, 0.25))
+
+
 def colourful(path) -> float:
     """Share of the picture's pixels that have a colour, which only the body and the colour bars do."""
     image = matplotlib.image.imread(path)[:, :, :3]
