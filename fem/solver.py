@@ -12,6 +12,7 @@ so what it shows is the error of the changing step, and any mistake.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from fem.elements import Elements, MaterialError
 from fem.hex8 import lumped_mass
 from fem.hex8_fbar import Hex8
 from fem.hex8r import Hex8r
-from fem.model import Contact, Model
+from fem.model import CONTACTS, Contact, Model
 from fem.nodes import accelerate, assemble, impulse_work, move
 
 ELEMENT_TYPES = {"hex8r": Hex8r, "hex8": Hex8}
@@ -71,12 +72,12 @@ class Solver:
         self.external = np.zeros_like(points)
         self.force = np.zeros_like(points)
         self.accounts = [ContactAccount(contact) for contact in model.contacts]
-        self.springs = self._springs()
+        self.by_method = {name: [a for a in self.accounts if a.contact.method == name] for name in CONTACTS}
+        pushes = {name: self._bodies_at_nodes(accounts) for name, accounts in self.by_method.items()}
+        self.springs = int(pushes["penalty"].max())  # on one node, all in one direction at worst
+        self.shared = np.flatnonzero(pushes["kinematic"] > 1)
+        self.touchable = np.flatnonzero(sum(pushes.values()))
         self.predicted = self.velocity  # before any rigid body has pushed
-        self.touchable = np.unique(np.concatenate([np.zeros(0, np.int64), *(c.nodes for c in model.contacts)]))
-        kinematic = [np.zeros(0, np.int64), *(c.nodes for c in model.contacts if c.method == "kinematic")]
-        nodes, count = np.unique(np.concatenate(kinematic), return_counts=True)
-        self.shared = nodes[count > 1]  # nodes that several bodies may touch, whose contact is kinematic
         self.time, self.dt, self.steps = 0.0, 0.0, 0
         self.external_work, self.contact_loss = 0.0, 0.0
         self.seconds = {"elements": 0.0, "contact": 0.0}  # wall time of steps so far
@@ -87,12 +88,12 @@ class Solver:
         self._compile()
         self.initial_energy = float(0.5 * np.sum(self.mass[:, None] * self.velocity**2))
 
-    def _springs(self) -> int:
-        """Largest number of rigid bodies that may push one node by penalty contact, all in one direction at worst."""
+    def _bodies_at_nodes(self, accounts: Sequence[ContactAccount]) -> np.ndarray:
+        """Number (n,) of these rigid bodies that may touch each node."""
         count = np.zeros(len(self.mass), int)
-        for contact in self.model.contacts:
-            count[contact.nodes] += contact.method == "penalty"
-        return int(count.max())
+        for account in accounts:
+            count[account.contact.nodes] += 1
+        return count
 
     def _compile(self) -> None:
         """Compile the kernels of a step on nothing, so that the time loop measures computing alone."""
@@ -101,7 +102,7 @@ class Solver:
         move(none, 0.0, none)
         impulse_work(np.zeros(0, np.int64), self.mass, none, self.velocity, self.before)
         for account in self.accounts:
-            _touch(account, np.zeros(0, np.int64), self, 0.0, 1.0, 1.0)
+            _touch(account, np.zeros(0, np.int64), self, 1.0, 1.0)
 
     def stable_step(self) -> float:
         """Largest time step in s that the elements and penalty contact allow, times the safety factor."""
@@ -143,13 +144,18 @@ class Solver:
             )
 
     def _touch(self, dt: float, dt_mid: float) -> None:
-        """Contact of all bodies; what they give and the nodes do not get, known once all have pushed, is lost."""
+        """Contact of all bodies: springs first, then kinematic contact, so that no node ends inside one of those.
+
+        What the bodies give and the nodes do not get, known once all have pushed, is lost.
+        """
         predicted = self.velocity.take(self.touchable, axis=0)
         self.predicted = self.velocity.copy() if self.springs > 1 else self.velocity
+        for account in self.by_method["penalty"]:
+            _touch(account, account.contact.nodes, self, dt, dt_mid)
         pushes = []
-        for account in self.accounts:
+        for account in self.by_method["kinematic"]:
             before = self.velocity[self.shared]
-            _touch(account, account.contact.nodes, self, self.time, dt, dt_mid)
+            _touch(account, account.contact.nodes, self, dt, dt_mid)
             pushes.append(self.velocity[self.shared] - before)
         if len(self.shared):
             self._share(np.array(pushes), dt, dt_mid)
@@ -166,25 +172,22 @@ class Solver:
         One after the other, the first would do nearly all where surfaces meet at a blunt angle, and throw the node off
         itself. So each takes its push back and pushes anew, until nothing changes (projected Gauss-Seidel). Nodes that
         are pinched, where that has no end, are left as they were. With friction the shares are not unique.
-        pushes (bodies, shared, 3): changes of velocity, m/s.
+        pushes (bodies, shared, 3): changes of velocity by each body of kinematic contact, m/s.
         """
         contested = (pushes != 0.0).any(axis=2).sum(axis=0) > 1
         if not contested.any():
             return
         nodes, first = self.shared[contested], pushes[:, contested]
         pushes, before, velocity = first.copy(), self.velocity[nodes], self.velocity
-        mine = {
-            k: nodes[np.isin(nodes, account.contact.nodes)]
-            for k, account in enumerate(self.accounts)
-            if account.contact.method == "kinematic"
-        }
+        accounts = self.by_method["kinematic"]
+        mine = [nodes[np.isin(nodes, account.contact.nodes)] for account in accounts]
         changes = []
         for _ in range(SWEEPS):
             last = pushes.copy()
-            for k in mine:
-                account, result = self.accounts[k], self.accounts[k].result.copy()
+            for k, account in enumerate(accounts):
+                result = account.result.copy()
                 velocity[nodes] = free = velocity[nodes] - pushes[k]
-                _touch(account, mine[k], self, self.time, dt, dt_mid)
+                _touch(account, mine[k], self, dt, dt_mid)
                 account.result[:] = result
                 pushes[k] = velocity[nodes] - free
             changes.append(np.abs(pushes - last).max())
@@ -193,12 +196,11 @@ class Solver:
         if changes[-1] > 0.5 * changes[0]:
             velocity[nodes] = before
             return
-        for k in mine:
+        for k, account in enumerate(accounts):
             force = self.mass[nodes] @ (pushes[k] - first[k]) / dt_mid  # more on the nodes than at first
-            result = self.accounts[k].result
-            result[:3] -= force
-            result[3] += force @ self.accounts[k].contact.body.velocity * dt_mid
-            result[4] += np.sum(pushes[k].any(axis=1)) - np.sum(first[k].any(axis=1))
+            account.result[:3] -= force
+            account.result[3] += force @ account.contact.body.velocity * dt_mid
+            account.result[4] += np.sum(pushes[k].any(axis=1)) - np.sum(first[k].any(axis=1))
 
     def _assemble(self) -> None:
         if self.model.pressures:
@@ -283,14 +285,14 @@ class Solver:
         self.steps = int(steps)
 
 
-def _touch(account: ContactAccount, nodes: np.ndarray, solver: Solver, time: float, dt: float, dt_mid: float) -> None:
+def _touch(account: ContactAccount, nodes: np.ndarray, solver: Solver, dt: float, dt_mid: float) -> None:
     """Correct the velocities of the nodes that touch a body, and account for it."""
     body, result = account.contact.body, account.result
     result[:] = 0.0
     shared = (dt, dt_mid, nodes, solver.pushable, solver.model.mesh.points, solver.displacement, solver.mass,
               solver.velocity, result)  # fmt: skip
     if account.contact.method == "kinematic":
-        kinematic_contact(body.shape, body.numbers, body.velocity, body.friction, time + dt, *shared)
+        kinematic_contact(body.shape, body.numbers, body.velocity, body.friction, solver.time + dt, *shared)
     else:
-        penalty_contact(body.shape, body.numbers, body.velocity, body.friction, time, *shared, solver.penalty,
+        penalty_contact(body.shape, body.numbers, body.velocity, body.friction, solver.time, *shared, solver.penalty,
                         solver.predicted)  # fmt: skip

@@ -153,6 +153,25 @@ def test_two_bodies_share_out_what_they_push_a_node(opening, method, rubber):
     assert result.summary["max_energy_error"] < 1e-2
 
 
+def test_penalty_contact_goes_before_kinematic_contact_in_whatever_order_they_are_given(rubber):
+    """A block slides along a floor into a wall that leans over its lower edge and presses it down."""
+    mesh = box((0.1, 0.1, 0.1), (4, 4, 4))
+    edge = np.intersect1d(mesh.node_sets["x_min"], mesh.node_sets["z_min"])
+    impulses = []
+    for turn in (1, -1):
+        model = Model(mesh, rubber).initial_velocity((-10.0, 0.0, -2.0))
+        bodies = [(plane(), None, "kinematic"), (plane((0, 0, 0), (2, 0, -1)), edge, "penalty")]
+        for body in bodies[::turn]:
+            model.contact(*body)
+        solver = Solver(model)
+        while solver.time < 2e-3:
+            solver.step(solver.stable_step())
+            assert (mesh.points + solver.displacement)[:, 2].min() > -1e-12
+        impulses.append([account.impulse for account in solver.accounts][::turn])
+    assert np.array_equal(*impulses)
+    assert min(impulses[0][0] @ [0, 0, -1], impulses[0][1] @ [-1, 0, 0]) > 1.0
+
+
 def test_a_pinched_node_ends_on_the_last_body(rubber):
     """Two planes close on one layer of nodes, until they have passed each other: pushes stay finite."""
     mesh = box((0.1, 0.1, 0.1), (2, 2, 2))
