@@ -95,7 +95,8 @@ class Elements:
     def failed_point(self) -> tuple[int, str] | None:
         """Element and reason of the first failed update of the last step, or None."""
         if self.status[:, BLOCK].max() == 0:
-            return None
+            step, element = self.stable_step()
+            return None if step > 0.0 else (element, "its deformation is not finite, which the law has let pass")
         block = int(np.argmax(self.status[:, BLOCK] > 0))
         point = int(np.argmax(self.status[block, :BLOCK] > 0))
         element = self.topology.order[block * self.per_block + point % self.per_block]

@@ -1,11 +1,12 @@
 """The solver's accounts: of what is held, of parts of a body, across a checkpoint; and how it names elements."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from constitutive.law import law_definition
+from constitutive.law import compile_block, law_definition
 from fem.contact import sphere
 from fem.elements import MaterialError
 from fem.mesh import Mesh
@@ -116,6 +117,16 @@ def test_an_element_that_fails_is_named_with_its_place(element, corner, law):
     words = f"element {failing} at ({', '.join(f'{x:.4g}' for x in place)}) m failed at 1e-06 s, step 1: "
     with pytest.raises(MaterialError, match=re.escape(words)):
         solver.step(1e-6)
+
+
+@both
+def test_numbers_that_are_none_end_the_run_whatever_the_law_says(element, law):
+    """Of a law that finds fault with nothing."""
+    careless = replace(law, update_block=compile_block(lambda params, old, new, dt, stress, state, status: 0))
+    model = Model(box((1.0, 1.0, 1.0), (1, 1, 2)), careless, element)
+    model.prescribe_velocity("z_max", "z", lambda time: 1.0 if time < 1e-4 else np.nan)
+    with pytest.raises(MaterialError, match="element 1 at .* is not finite, which the law has let pass"):
+        run(model, 1e-2)
 
 
 @both
