@@ -83,26 +83,17 @@ def case_options(case: str, word: str, folder: Path, options: argparse.Namespace
     return [*given, *(f"--set={pair}" for pair in overrides), f"--output={folder}", "--no-picture", "--quiet"]
 
 
-def is_finished(folder: Path, wanted: argparse.Namespace, word: str) -> bool:
-    """Whether a run folder holds this very run, complete. Raises RunError where it holds another."""
-    if not (folder / "summary.json").exists():
-        return False
-    check_same(folder, wanted, [key for key in FREE if key != "end_time"])
-    return has_material(folder, named_material(word))
-
-
 def run_law(case: str, word: str, folder: Path, options: argparse.Namespace) -> None:
-    """Make sure that a run is there and complete."""
+    """Make sure that a run is there and complete. Raises RunError where its folder holds one with other options."""
     module, given = CASES[case], case_options(case, word, folder, options)
-    if not options.overwrite:
-        if is_finished(folder, module.parser().parse_args(given), word):
+    anew = options.overwrite
+    if (folder / "options.json").exists() and not anew:
+        check_same(folder, module.parser().parse_args(given), [key for key in FREE if key != "end_time"])
+        anew = not has_material(folder, named_material(word))  # which, or its artefact, has changed
+        if not anew and (folder / "summary.json").exists():
             return
-        if (folder / "summary.json").exists():
-            given.append("--overwrite")  # its material or artefact has changed
-        elif folder.is_dir():
-            given.append("--restart")
-    elif folder.is_dir():
-        given.append("--overwrite")
+    if folder.is_dir():
+        given.append("--overwrite" if anew else "--restart")
     if not options.quiet:
         print(f"running: {case}, {word}", file=sys.stderr, flush=True)
     parsed = parse(module.parser(), given)

@@ -152,13 +152,16 @@ def test_finished_runs_are_kept_and_interrupted_ones_go_on(folder):
     assert (broken / "summary.json").exists() and (broken / "fields/frame_0002.vtu").read_bytes() == fields
 
 
-def test_a_material_file_that_has_changed_is_run_anew(tmp_path):
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_material_file_that_has_changed_is_run_anew(tmp_path, interrupted):
     mine = tmp_path / "mine.toml"
     mine.write_text(load_material("magnesium_empirical").to_toml())
     laws, other = ("magnesium_empirical", str(mine)), tmp_path / "runs" / "rod" / "magnesium_empirical" / "summary.json"
     same = run(tmp_path / "runs", "--cases", "rod", laws=laws)["cases"]["rod"]["runs"][1]
     before = other.stat().st_mtime_ns
     mine.write_text(mine.read_text().replace("B = 492", "B = 984"))
+    if interrupted:
+        next((tmp_path / "runs" / "rod").glob("*mine*/summary.json")).unlink()
     stronger = run(tmp_path / "runs", "--cases", "rod", laws=laws)["cases"]["rod"]["runs"][1]
     assert same["fields"]["von_mises"]["final"] == 0.0 and stronger["fields"]["von_mises"]["final"] > 0.1
     assert other.stat().st_mtime_ns == before
