@@ -125,7 +125,7 @@ def test_numbers_that_are_none_end_the_run_whatever_the_law_says(element, law):
     careless = replace(law, update_block=compile_block(lambda params, old, new, dt, stress, state, status: 0))
     model = Model(box((1.0, 1.0, 1.0), (1, 1, 2)), careless, element)
     model.prescribe_velocity("z_max", "z", lambda time: 1.0 if time < 1e-4 else np.nan)
-    with pytest.raises(MaterialError, match="element 1 at .* is not finite, which the law has let pass"):
+    with pytest.raises(MaterialError, match=r"element 1 at .* is not finite, which the law has let pass"):
         run(model, 1e-2)
 
 
