@@ -5,6 +5,7 @@ resolve sets of sets, and may end the process. Keywords that a mesh does not nee
 it in ways that are not read here are refused.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -15,8 +16,8 @@ import numpy as np
 from fem.mesh import require_hexahedra
 
 SOLIDS = ("C3D", "AC3D", "DC3D", "SC", "CSS")  # Abaqus names of solid elements begin so
-ELEMENT_NUMBERS = 9  # of a hexahedron: its label and its nodes
 HEXAHEDRON = "C3D8"  # with any suffix: R, I, H, T ...
+NODES = re.compile(r"3D(\d+)")  # their number in the name of an element, which then may have several lines
 MESH = ("NODE", "ELEMENT", "NSET", "ELSET")
 GENERATORS = ("NGEN", "NFILL", "NCOPY", "NMAP", "ELGEN", "ELCOPY")  # would add to the mesh or move it
 
@@ -145,10 +146,11 @@ def _goes_on(block: Block) -> bool:
     """Whether what ends with a comma is a keyword line or an element that lacks nodes; of those, the comma goes."""
     if not block.data:
         return True
-    words = block.data[-1][1]
-    if block.keyword == "ELEMENT":
-        words.pop()
-    return block.keyword == "ELEMENT" and len(words) < ELEMENT_NUMBERS
+    if block.keyword != "ELEMENT":
+        return False
+    words, nodes = block.data[-1][1], NODES.search(block.parameters.get("TYPE", "").upper())
+    words.pop()
+    return nodes is not None and len(words) <= int(nodes[1])  # with its label
 
 
 def _read_nodes(block: Block, nodes: dict[int, list[float]]) -> list[int]:

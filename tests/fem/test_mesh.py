@@ -251,6 +251,15 @@ ABAQUS = """*Heading
 *Material, name=copper
 *Density
  8960.,
+*Element, type=M3D4, elset=Film
+ 4, 9, 10, 11, 12,
+ 8, 5, 6, 10, 9,
+"""
+QUADRATIC = """*Element, type=C3D20R
+ 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+ 16, 17, 18, 19, 20
+ 16, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+ 16, 17, 18, 19, 20
 """
 
 
@@ -271,6 +280,7 @@ def test_every_form_of_abaqus_set(tmp_path):
         "Bolts": [0, 1, 2, 3, 4, 5, 6, 7, 11],
         "Body": [0, 1, 2, 3, 4, 5, 6, 7],
         "Skin": [8, 9, 10, 11],
+        "Film": [4, 5, 8, 9, 10, 11],
     }
 
 
@@ -304,6 +314,7 @@ def test_every_form_of_abaqus_set(tmp_path):
         (" 5, 8, 1\n", " 8, 5, 1\n", "line 28: '8,5,1' is not first, last and a step"),
         ("elset=BODY", "elset=Tip", "line 34: there is no set 'Tip' before this line"),
         ("C3D8,\n", "C3D4\n", r"not 8-node hexahedra \(1 of type C3D4\)"),
+        ("*Material, name=copper\n", QUADRATIC, r"not 8-node hexahedra \(2 of type C3D20R\)"),
     ],
 )
 def test_abaqus_errors_name_the_line(tmp_path, old, new, message):
