@@ -25,7 +25,7 @@ def doubts(summary: Mapping[str, Any]) -> list[str]:
     if inverted:
         found.append(
             f"{inverted} of {elements} elements are turned inside out at a corner: what they say means nothing; "
-            "end earlier, mesh otherwise, or take hex8"
+            "end earlier, mesh otherwise, or take hex8 for hex8r"
         )
     if error > ENERGY:
         found.append(f"{100.0 * error:.3g} % of the energy was lost or made at some time: the run may be unstable")

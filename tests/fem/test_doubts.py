@@ -48,3 +48,8 @@ def test_each_doubt_is_a_line(key, value, words):
 def test_a_corner_pushed_beyond_the_middle_is_told():
     with pytest.warns(RunWarning, match="1 of 2 elements are turned inside out at a corner"):
         assert run(pushed(0.6e-3, "hex8r"), 1e-6).summary["inverted_elements"] == 1
+
+
+def test_hex8_is_not_told_to_be_hex8():
+    with pytest.warns(RunWarning, match="end earlier, mesh otherwise, or take hex8 for hex8r$"):
+        run(pushed(0.4e-3, "hex8"), 1e-6)
