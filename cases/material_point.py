@@ -17,6 +17,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from cases import crystal_plots
 from cases.options import (
@@ -114,11 +115,6 @@ def write(path: Path, history: History, fields: dict[str, np.ndarray]) -> None:
 
 def draw(path: Path, history: History, title: str) -> None:
     """Draw stress components and von Mises stress over time into a PNG file."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(7.0, 4.5), layout="constrained")
     axes = figure.subplots()
     time = history.times * 1e6
