@@ -16,7 +16,7 @@ import numpy as np
 
 from cases.impact import compute
 from cases.options import split_name
-from cases.registry import CASES, command_name
+from cases.registry import CASES
 from fem.elements import MaterialError
 from fem.run import Result
 
@@ -107,7 +107,7 @@ def _run(case: str, one: Measurement, plan: Plan, stretch: float = 1.0) -> dict[
     options = module.parser().parse_args([*arguments, "--overwrite", "--quiet", "--no-picture"])
     options.end_time *= stretch
     begin = time.perf_counter()
-    one.result = compute(command_name(module), options, lambda *given: module.build(options, *given), module.finish)
+    one.result = compute(options, module.build, module.finish)
     whole = time.perf_counter() - begin
     summary = one.result.summary
     parts = {part: summary[part] for part in PARTS if part in summary}

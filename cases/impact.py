@@ -103,13 +103,13 @@ def _described(material: Material) -> str:
     return f"{material.to_toml()}# numbers: {digest.hexdigest()}\n"
 
 
-Build = Callable[[Material, Controls], tuple[Model, Mapping[str, Monitor]]]
+Build = Callable[[argparse.Namespace, Material, Controls], tuple[Model, Mapping[str, Monitor]]]
 Finish = Callable[[Solver], dict[str, float]]
 
 
-def run_case(name: str, options: argparse.Namespace, build: Build, finish: Finish) -> dict[str, Any]:
+def run_case(options: argparse.Namespace, build: Build, finish: Finish) -> dict[str, Any]:
     """Compute a case into its folder, draw its picture and print its numbers. Returns the summary."""
-    result = compute(name, options, build, finish)
+    result = compute(options, build, finish)
     if not options.no_picture:
         _draw(Path(options.output) / "picture.png", result, options)
     if not options.quiet:
@@ -117,10 +117,10 @@ def run_case(name: str, options: argparse.Namespace, build: Build, finish: Finis
     return result.summary
 
 
-def compute(name: str, options: argparse.Namespace, build: Build, finish: Finish) -> Result:
+def compute(options: argparse.Namespace, build: Build, finish: Finish) -> Result:
     """Build a case and run it into its folder; `finish` gives the case's own keys of the summary."""
     material = _material(options)
-    model, monitors = build(material, Controls(**HOURGLASS[options.hourglass]))
+    model, monitors = build(options, material, Controls(**HOURGLASS[options.hourglass]))
     _announce(model, options)
     settings = Settings(
         frames=options.frames,
@@ -131,7 +131,7 @@ def compute(name: str, options: argparse.Namespace, build: Build, finish: Finish
         restart=options.restart,
         overwrite=options.overwrite,
     )
-    case = Case({"case": name, "material": material.name}, finish, _inputs(options, material))
+    case = Case({"case": options.case, "material": material.name}, finish, _inputs(options, material))
     return run(model, options.end_time, options.output, monitors, case, settings)
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from cases.impact import check_same, has_material, run_case
 from cases.options import OptionError, chosen_material, command_parser, one_line, positive, user_errors
-from cases.registry import CASES, command_name
+from cases.registry import CASES
 from cases.run_folder import open_run
 from constitutive.law import Law
 from constitutive.whole_file import replace_text
@@ -144,8 +144,7 @@ def compute(case: ModuleType, options: argparse.Namespace, overwrite: bool) -> t
         if done.exists() and (summary := read_json(done)).get("end_time") == options.end_time:
             return summary, True
     options.restart = folder.is_dir() and not overwrite
-    build, finish = case.build, case.finish
-    return run_case(command_name(case), options, lambda *given: build(options, *given), finish), False
+    return run_case(options, case.build, case.finish), False
 
 
 def run_all(case: str, variants: Sequence[Variant], given: Sequence[str], folder: Path,

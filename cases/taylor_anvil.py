@@ -73,8 +73,7 @@ def finish(solver: Solver) -> dict[str, float]:
 @user_errors
 def main(arguments: list[str] | None = None) -> None:
     """Run the case from the command line."""
-    options = parse(parser(), arguments)
-    run_case("taylor_anvil", options, lambda *given: build(options, *given), finish)
+    run_case(parse(parser(), arguments), build, finish)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from cases.options import (
     split_name,
     user_errors,
 )
-from cases.registry import CASES, command_name
+from cases.registry import CASES
 from cases.report import percent, table
 from constitutive.whole_file import replace_text
 from fem.elements import MaterialError
@@ -96,8 +96,7 @@ def run_law(case: str, word: str, folder: Path, options: argparse.Namespace) -> 
         given.append("--overwrite" if anew else "--restart")
     if not options.quiet:
         print(f"running: {case}, {word}", file=sys.stderr, flush=True)
-    parsed = parse(module.parser(), given)
-    run_case(command_name(module), parsed, lambda *parts: module.build(parsed, *parts), module.finish)
+    run_case(parse(module.parser(), given), module.build, module.finish)
 
 
 def markdown(case: str, found: Mapping[str, Any], options: argparse.Namespace) -> list[str]:

@@ -88,10 +88,10 @@ def test_a_law_that_failed_in_one_case_is_told_in_the_other(compared, tmp_path):
 def test_a_law_that_others_are_related_to_may_fail(tmp_path, monkeypatch):
     compute = cost_measurement.compute
 
-    def failing(name, options, *rest):
+    def failing(options, *rest):
         if options.law == "johnson_cook":
             raise MaterialError("no")
-        return compute(name, options, *rest)
+        return compute(options, *rest)
 
     monkeypatch.setattr(cost_measurement, "compute", failing)
     laws = ["--laws", "johnson_cook", "j2", "--cases", "rod"]
@@ -209,7 +209,7 @@ def test_each_law_is_warmed_up_before_all_rounds(tmp_path, monkeypatch):
     """By a twentieth of the run's time, which no figure counts."""
     ran = []
 
-    def compute(name, options, *rest):
+    def compute(options, *rest):
         ran.append((options.law, options.end_time))
         return Result({"wall_time": 0.0, "output_time": 0.0}, None, None)  # type: ignore[arg-type]
 
