@@ -59,23 +59,15 @@ class Model:
         last = len(self.mesh.points) - 1
         if which is None:
             return np.arange(last + 1)
-        if isinstance(which, str):
-            return self._named_nodes(which)
         try:
-            nodes = as_nodes(which, last + 1)
+            nodes = self.mesh.nodes(which) if isinstance(which, str) else as_nodes(which, last + 1)
         except MeshError as error:
             raise BoundaryError(str(error)) from None
+        if isinstance(which, str) and nodes.size == 0:
+            raise BoundaryError(f"the node set '{which}' is empty: no hexahedron uses its nodes; mend the mesh")
         if nodes.size == 0 or nodes[0] < 0 or nodes[-1] > last:
             raise BoundaryError(f"node numbers must lie between 0 and {last}, and be at least one")
         return nodes
-
-    def _named_nodes(self, name: str) -> np.ndarray:
-        if name not in self.mesh.node_sets:
-            known = ", ".join(sorted(self.mesh.node_sets)) or "none"
-            raise BoundaryError(f"the mesh has no node set '{name}'; it has: {known}")
-        if len(self.mesh.node_sets[name]) == 0:
-            raise BoundaryError(f"the node set '{name}' is empty: no hexahedron uses its nodes; mend the mesh")
-        return self.mesh.node_sets[name]
 
     def initial_velocity(self, velocity: Sequence[float], nodes=None) -> "Model":
         """Give nodes a velocity (3,) in m/s at time 0."""
