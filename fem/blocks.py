@@ -34,12 +34,6 @@ def element_blocks(values: np.ndarray, per_block: int = BLOCK) -> np.ndarray:
     return np.ascontiguousarray(padded.reshape(blocks, per_block, -1).transpose(0, 2, 1)).reshape(blocks, -1)
 
 
-def element_values(blocks: np.ndarray, elements: int, per_block: int = BLOCK) -> np.ndarray:
-    """Inverse of `element_blocks`: (elements, components)."""
-    n_blocks = len(blocks)
-    return blocks.reshape(n_blocks, -1, per_block).transpose(0, 2, 1).reshape(n_blocks * per_block, -1)[:elements]
-
-
 def morton_order(centres: np.ndarray) -> np.ndarray:
     """Order of points (m, 3) along the Morton (Z) curve, so that neighbours in the list are neighbours in space."""
     low = centres.min(axis=0)

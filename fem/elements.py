@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from constitutive.law import BLOCK, Law, pack
-from fem.blocks import element_order, element_values, topology
+from fem.blocks import element_order, topology
 from fem.contact import RigidBody
 from fem.mesh import Mesh
 
@@ -123,8 +123,7 @@ class Elements:
 
     def _points(self, blocks: np.ndarray) -> np.ndarray:
         """Point arrays (n_blocks, c * 64) as (elements, points, c)."""
-        values = blocks.reshape(self.blocks, -1, self.points, self.per_block).transpose(0, 3, 2, 1)
-        return values[self.place // self.per_block, self.place % self.per_block]
+        return self.element_values(blocks).reshape(self.count, -1, self.points).swapaxes(1, 2)
 
     def _states(self, components: np.ndarray) -> np.ndarray:
         """States of all elements (m, points, k): some components at least, and zero elsewhere."""
@@ -172,7 +171,8 @@ class Elements:
 
     def element_values(self, blocks: np.ndarray) -> np.ndarray:
         """Element arrays (n_blocks, c * per_block) as (elements, c)."""
-        return element_values(blocks, self.count, self.per_block)[self.place]
+        values = blocks.reshape(self.blocks, -1, self.per_block).transpose(0, 2, 1)
+        return values[self.place // self.per_block, self.place % self.per_block]
 
     def point_volumes(self) -> np.ndarray:
         """Reference volume of each material point (m, points), m3."""
