@@ -13,7 +13,7 @@ Supports: a node that is held in a part of n moves along the rest, pushed by tha
 the support takes is not in the force on the body. A node held in all of n, or in all but a tenth, is not pushed: it
 would have to go aside ten times as far as the body comes near.
 Several bodies: a node that kinematic contact would push by more than one gets from each what it needs beside the
-others, without friction whatever their order (`Solver._share`). Penalty contact goes before kinematic contact, and
+others, without friction whatever their order (fem/rigid_contact.py). Penalty contact goes before kinematic contact, and
 damps by the velocity before all pushes.
 
 Sources: Hallquist, LS-DYNA theory manual, ch. 26 and 29; Hart, "Sphere tracing" (1996), for rounded solids.
