@@ -120,6 +120,9 @@ def compare_costs(options: argparse.Namespace, command: str) -> dict[str, Any]:
             found = measure(case, words, plan(case, options), Path(folder), lambda line: _say(line, options))
             there = {role: label if label in found else None for role, label in roles.items()}  # others failed
             wrong = errors(found, there["concurrent"])
+        if not found:
+            left_out.append(f"{case}: every law failed")
+            continue
         laws = {label: law_numbers(one) | {"error": wrong[label]} for label, one in found.items()}
         relate(laws, off_line, there["empirical"], there["concurrent"], options.threads)
         for one in laws.values():

@@ -99,6 +99,20 @@ def test_a_law_that_others_are_related_to_may_fail(tmp_path, monkeypatch):
     assert list(report["cases"]["rod"]) == ["j2"] and "ratio" not in report["cases"]["rod"]["j2"]
 
 
+def test_a_case_in_which_every_law_fails_is_left_out(tmp_path, monkeypatch):
+    compute = cost_measurement.compute
+
+    def failing(options, *rest):
+        if options.case == "plate_impact":
+            raise MaterialError("no")
+        return compute(options, *rest)
+
+    monkeypatch.setattr(cost_measurement, "compute", failing)
+    report = cost_comparison.main([*COARSE, "--laws", "j2", "--output", str(tmp_path), "--quiet"])
+    assert list(report["cases"]) == ["rod"] and list(report["cases"]["rod"]) == ["j2"]
+    assert "Left out: plate: every law failed" in (tmp_path / "cost.md").read_text()
+
+
 def test_the_tables_say_it_all(compared):
     report, folder = compared
     text = (folder / "cost.md").read_text()
