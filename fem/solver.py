@@ -25,7 +25,7 @@ from fem.model import Model
 from fem.nodes import accelerate, assemble, move
 from fem.rigid_contact import RigidContact
 
-ELEMENT_TYPES = {"hex8r": Hex8r, "hex8": Hex8}
+ELEMENT_TYPES: dict[str, type[Elements]] = {kind.name: kind for kind in (Hex8r, Hex8)}
 INSTANT = 1e-30  # s: the step in which the law is first asked, undeformed; laws that count time must not see it pass
 
 
@@ -36,7 +36,7 @@ class Solver:
         self.model = model
         model.check_symmetry()
         bodies = [contact.body for contact in model.contacts]
-        self.elements: Elements = ELEMENT_TYPES[model.element](model.mesh, model.law, model.controls, bodies)
+        self.elements = ELEMENT_TYPES[model.element](model.mesh, model.law, model.controls, bodies)
         self.elements.share_out(threads)
         points = model.mesh.points
         self.mass = lumped_mass(
