@@ -26,8 +26,8 @@ from fem.picture import picture
 from fem.run import MOST_THREADS, Case, Monitor, Result, Settings, run
 from fem.solver import Solver
 
-HOURGLASS = {
-    "viscous": {"hourglass_viscosity": 0.01, "hourglass_stiffness": 0.0},
+HOURGLASS: dict[str, dict[str, float]] = {
+    "viscous": {},  # the default of Controls
     "stiffness": {"hourglass_viscosity": 0.0, "hourglass_stiffness": 0.004},
 }
 BESIDE_THE_LAW = {"hex8r": 1000, "hex8": 2500}  # bytes an element, about
