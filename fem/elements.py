@@ -48,7 +48,7 @@ class Controls:
 class Elements:
     """Base of the element types: arrays in blocks of 64 material points (see fem/blocks.py).
 
-    A type sets `name` and `points` (material points per element) and defines `update`.
+    A type sets `name` and `points` (material points per element) and defines `update` and `point_volumes`.
     """
 
     name: str

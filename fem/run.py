@@ -103,8 +103,8 @@ def run(
     """Compute a model to `end_time` in s; with `output`, into a run folder. Options are those of Settings, which they
     replace.
 
-    Raises RunError, MaterialError, CheckpointError (one line each: what, where, what to do) and OSError of the disk;
-    issues a RunWarning for each reason to doubt the results (fem/doubts.py).
+    Raises RunError, BoundaryError, MaterialError, CheckpointError, OutputError (one line each: what, where, what to do)
+    and OSError of the disk; issues a RunWarning for each reason to doubt the results (fem/doubts.py).
     """
     settings, monitors = replace(settings or Settings(), **options), dict(monitors or {})
     if not (np.isfinite(end_time) and end_time > 0.0):
