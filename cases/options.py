@@ -84,14 +84,11 @@ def add_material_options(parser: argparse.ArgumentParser, default_law: str = DEF
 
 def chosen_material(options: argparse.Namespace, default_law: str = DEFAULT_LAW) -> Material:
     """The material of --law, --material and --set; without the first two, that of `default_law`. Raises LawError."""
-    return _material(options.law, options.material, options.set, default_law)
-
-
-def _material(law: str | None, material: str | None, overrides: list[str], default_law: str) -> Material:
+    law, material = options.law, options.material
     if material is None:
         law = law or default_law
         material = default_material(law)
-    return load_material(material, law, overrides)
+    return load_material(material, law, options.set)
 
 
 def split_name(text: str) -> tuple[str | None, str | None, list[str]]:
@@ -113,7 +110,7 @@ def split_name(text: str) -> tuple[str | None, str | None, list[str]]:
 def named_material(text: str) -> Material:
     """The material of a word as of `split_name`. Raises OptionError and LawError."""
     law, material, overrides = split_name(text)
-    return _material(law, material, overrides, DEFAULT_LAW)
+    return chosen_material(argparse.Namespace(law=law, material=material, set=overrides))
 
 
 def shown_name(word: str) -> str:
