@@ -4,8 +4,6 @@ What one body does is in fem/contact.py. Penalty contact goes first, then kinema
 step inside a body of the latter; nodes that several of those push have `_share`.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from fem.contact import PENALTY_DAMPING, kinematic_contact, penalty_contact
@@ -49,18 +47,13 @@ class RigidContact:
         self.stiffness, self.loss = stiffness, 0.0
         self.accounts = [ContactAccount(contact) for contact in model.contacts]
         self.by_method = {name: [a for a in self.accounts if a.contact.method == name] for name in CONTACTS}
-        bodies = {name: self._bodies_at_nodes(accounts) for name, accounts in self.by_method.items()}
+        bodies = {name: np.zeros(len(mass), int) for name in CONTACTS}  # that may touch each node
+        for contact in model.contacts:
+            bodies[contact.method][contact.nodes] += 1
         self.springs = int(bodies["penalty"].max())  # on one node, all in one direction at worst
         self.shared = np.flatnonzero(bodies["kinematic"] > 1)
         self.touchable = np.flatnonzero(sum(bodies.values()))
         self.predicted = velocity  # before any body has pushed
-
-    def _bodies_at_nodes(self, accounts: Sequence[ContactAccount]) -> np.ndarray:
-        """Number (n,) of these bodies that may touch each node."""
-        count = np.zeros(len(self.mass), int)
-        for account in accounts:
-            count[account.contact.nodes] += 1
-        return count
 
     def compile(self) -> None:
         """Compile the kernels on nothing, so that the time loop measures computing alone."""

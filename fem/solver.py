@@ -82,7 +82,9 @@ class Solver:
         np.copyto(self.before, self.velocity)
         accelerate(self.force, self.inverse_mass, dt_mid, self.velocity)
         self.velocity.ravel()[self.held] = 0.0
-        self._prescribe(dt, dt_mid)
+        for motion in self.model.motions:
+            middle = self.time + 0.5 * dt
+            self.external_work += prescribe(motion, middle, dt_mid, self.mass, self.before, self.velocity)
         begin = time.perf_counter()
         self.contact.correct(self.time, dt, dt_mid, self.before)
         self.seconds["contact"] += time.perf_counter() - begin
@@ -97,12 +99,6 @@ class Solver:
         self.seconds["elements"] += time.perf_counter() - begin
         self._check()
         self._assemble()
-
-    def _prescribe(self, dt: float, dt_mid: float) -> None:
-        for condition in self.model.motions:
-            self.external_work += prescribe(
-                condition, self.time + 0.5 * dt, dt_mid, self.mass, self.before, self.velocity
-            )
 
     def _assemble(self) -> None:
         if self.model.pressures:
