@@ -49,7 +49,7 @@ class History:
 
     def column(self, name: str) -> np.ndarray:
         """One column, shape (rows,)."""
-        return np.array(self.rows).reshape(-1, len(self.names))[:, self.names.index(name)]
+        return self.table()[:, self.names.index(name)]
 
     def table(self) -> np.ndarray:
         """All rows, shape (rows, columns), for a checkpoint."""

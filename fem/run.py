@@ -214,7 +214,7 @@ class _Run:
         self._checkpoint()
         summary = self._summary(startup)
         if self.folder is not None:
-            _write_json(self.folder / "summary.json", summary)
+            replace_text(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
         return Result(summary, self.history, solver, self.folder)
 
     def _step(self) -> None:
@@ -366,10 +366,6 @@ class _Run:
         if "outside_envelope" in fields:
             summary["outside_envelope_fraction"] = float(np.mean(fields["outside_envelope"] > 0.0))
         return summary | self.case.finish(solver)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    replace_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def _age() -> float:
