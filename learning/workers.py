@@ -4,12 +4,15 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from tqdm import tqdm
 
 from cases.options import OptionError
 from learning.fine_scale import Task, compute_shard, compute_shard_for
+from learning.strain_paths import RecordedSampler
 
 LINE_SECONDS = 10.0
 
@@ -48,6 +51,8 @@ def _on_dask(task: Task, numbers: list[int], address: str) -> Iterator[tuple]:
         client = Client(address, timeout="10s")
     except (OSError, ValueError) as error:
         raise OptionError(f"--dask {address}: no scheduler answers there ({error})") from None
+    if isinstance(task.sampler, RecordedSampler):  # workers have another working directory
+        task = replace(task, sampler=replace(task.sampler, histories=str(Path(task.sampler.histories).resolve())))
     with client:
         futures = [client.submit(compute_shard, task, number, pure=False) for number in numbers]
         for future in as_completed(futures):

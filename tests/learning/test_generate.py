@@ -422,10 +422,15 @@ def test_generating_needs_no_torch():
 
 
 @pytest.mark.slow
-def test_on_a_local_dask_cluster(small, tmp_path, capsys):
+def test_on_a_local_dask_cluster(small, tmp_path, capsys, monkeypatch):
     distributed = pytest.importorskip("distributed", reason="dask[distributed] is not installed")
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         data = run(tmp_path / "set", "--shard-size", "4", "--dask", cluster.scheduler_address)
+        monkeypatch.chdir(tmp_path)  # workers do not follow
+        np.savez("rod.npz", times=[[0.0, 1e-6]], U=[[[1.0, 1.0, 1.0, 0, 0, 0], [1.1, 0.95, 0.95, 0, 0, 0]]])
+        recorded = run(tmp_path / "recorded", "--sampler", "recorded", "--histories", "rod.npz",
+                       "--dask", cluster.scheduler_address)  # fmt: skip
     assert_same(data, load(small))
+    assert len(recorded) == 20
     assert read_manifest(tmp_path / "set")["sessions"][0]["workers"].startswith("dask tcp://")
     assert "no scheduler answers" in fails(capsys, "--output", str(tmp_path / "b"), "--dask", "tcp://127.0.0.1:1")
