@@ -10,6 +10,7 @@ heat (Taylor-Quinney factor 0). Johnson-Cook has one strength for tension, compr
 tension-compression asymmetry, from its twins, and its hardening by stages stay in the residual.
 """
 
+import json
 import shlex
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +18,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from scipy.optimize import least_squares
 
-from cases.options import add_output, command_parser, count, new_file, user_errors
+from cases.options import OptionError, add_output, command_parser, count, new_file, user_errors
 from constitutive.crystal_state import grain_weights
 from constitutive.drive import drive
 from constitutive.material import Material, load_material
@@ -31,6 +32,7 @@ STRAIN = 0.5  # equivalent strain at the end
 SMALLEST_STRAIN = 0.02
 STEPS = 250
 LEAST_B = 1e-3  # MPa; less is none
+GRAINS = 512
 
 # Of no effect, as nothing heats; magnesium's melting point and heat capacity: Avedesian & Baker 1999, ASM.
 THERMAL = {
@@ -96,6 +98,11 @@ def residual_table(stress: dict[float, np.ndarray], fitted: dict[float, np.ndarr
     return lines
 
 
+def escaped(text: str) -> str:
+    """A text as it stands between a TOML string's quotes."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
 def material_text(source: Material, constants: np.ndarray, grains: int, table: list[str], command: str) -> str:
     """The fitted material as TOML."""
     A, B, n, C = constants
@@ -104,10 +111,10 @@ def material_text(source: Material, constants: np.ndarray, grains: int, table: l
     bulk = law.p_wave_modulus - 4.0 / 3.0 * law.shear_modulus
     lines = [
         'law = "johnson_cook"',
-        f'name = "{source.name}, empirical"',
+        f'name = "{escaped(source.name)}, empirical"',
         'source = """',
-        f"Fitted to the Taylor polycrystal of {grains} grains '{source.path.stem}' by",
-        f"    {command}",
+        f"Fitted to the Taylor polycrystal of {grains} grains '{escaped(source.path.stem)}' by",
+        f"    {escaped(command)}",
         f"in isochoric tension, compression and shear to an equivalent strain of {STRAIN}, at {rates} 1/s;",
         "isothermal, so nothing heats. Relative root mean square difference of von Mises stress at these rates:",
         *table,
@@ -132,14 +139,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser = command_parser("fit_johnson_cook", __doc__, EXAMPLE, package="learning")
     parser.add_argument("--material", default="magnesium_liu2022", help="crystals")
     parser.add_argument(
-        "--grains", type=count, default=512, help="random orientations, where the material has no texture file"
+        "--grains", type=count, help=f"random orientations (default: {GRAINS}, or those of the material's texture file)"
     )
     add_output(parser, "FILE.toml", "material file to write")
     options = parser.parse_args(arguments)
     output = new_file(options.output, options.overwrite, ".toml")
     source = load_material(options.material, "taylor")
+    if source.values.get("texture_file") and options.grains:
+        raise OptionError(f"--grains: {source.name} has the grains of its texture file; leave it out")
     if not source.values.get("texture_file"):
-        source = load_material(options.material, "taylor", {"grains": options.grains})
+        source = load_material(options.material, "taylor", {"grains": options.grains or GRAINS})
     grains = len(grain_weights(source.law))
     stress = {rate: strength(source.law, rate) for rate in RATES}
     constants = fit(stress, source.law.shear_modulus)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from constitutive.material import load_material
+from constitutive.material import SHIPPED, load_material
 from learning.fit_johnson_cook import (
     RATES,
     STEPS,
@@ -84,6 +84,14 @@ def test_shipped_fit_is_as_good_as_it_says():
     assert measured < stated + 2.0
 
 
+def test_names_with_quotes_and_backslashes(tmp_path):
+    crystals, fit = tmp_path / 'c "1".toml', tmp_path / "fit.toml"
+    crystals.write_text((SHIPPED / "copper_crystals.toml").read_text().replace("copper crystals", r"\"OFHC\" D:\\Cu"))
+    main(["--material", str(crystals), "--grains", "2", "--output", str(fit)])
+    assert load_material(fit).name == r'"OFHC" D:\Cu, empirical'
+    assert "grains 'c \"1\"' by" in load_material(fit).source
+
+
 def test_command(tmp_path, capsys):
     main(["--grains", "8", "--output", str(tmp_path / "fit.toml")])
     assert "all:" in capsys.readouterr().out
@@ -97,6 +105,7 @@ def test_command(tmp_path, capsys):
     [
         (["--material", "coper"], "copper"),
         (["--grains", "0"], "--grains"),
+        (["--material", "magnesium_isotropic", "--grains", "8"], "texture file"),
         (["--output", "there.toml"], "exists"),
         (["--grains", "1", "--output", "fit.npz"], "must end in .toml"),
     ],
