@@ -225,7 +225,9 @@ def terminal(result: Mapping[str, Any]) -> str:
     """A few lines for the terminal: deviatoric errors of all laws on all sets."""
     lines = [f"{'deviatoric error, %':32s} {'mean':>8s} {'median':>8s} {'95 %':>8s} {'refused':>8s}"]
     for paths in result["sets"]:
-        lines.append(f"{paths['name']}, {paths['paths']} paths")
+        by = f", answered by {fine_scale(paths['fine_scale'])}" if "fine_scale" in paths else ""
+        lines.append(f"{paths['name']}, {paths['paths']} paths{by}")
+        lines += [f"  not fresh: learned from by {', '.join(paths['learned_by'])}"] if paths["learned_by"] else []
         for law in result["laws"]:
             row = law["errors"][paths["name"]]["all"]
             values = [percent(row.get("deviatoric", {}).get(key)) for key in ("mean", "median", "p95")]

@@ -11,7 +11,7 @@ from constitutive.drive import drive
 from constitutive.law import LawError
 from constitutive.material import load_material
 from learning import checks, evaluate, generate
-from learning.evaluation_report import markdown
+from learning.evaluation_report import markdown, terminal
 from learning.fresh_paths import answer, drawn_set, kinds_of, stored_set
 from learning.judgement import all_known, learned_from, share_paths
 from learning.strain_paths import ImpactSampler, PaperSampler, described, path
@@ -149,10 +149,13 @@ def test_training_paths_are_not_fresh(tmp_path, capsys, small_recurrent):
     data = tmp_path / "learned"
     generate.main(["--law", "taylor", "--set", "grains=3", "--paths", "4", "--steps", "8", "--strain", "0.4", "--seed",
                    "9", "--workers", "1", "--quiet", "--output", str(data)])  # fmt: skip
-    run(tmp_path / "b", artefact, "--data", str(data), "--no-checks")
+    result = run(tmp_path / "b", artefact, "--data", str(data), "--no-checks")
     page = (tmp_path / "b" / "evaluation.md").read_text()
     assert "Answered by `taylor`, magnesium (Liu et al. 2022), 3 grains, texture 2022." in page
     assert "Not fresh: learned from by law." in page
+    told = terminal(result).splitlines()[1:3]
+    assert told[0] == "learned, 4 paths, answered by `taylor`, magnesium (Liu et al. 2022), 3 grains, texture 2022"
+    assert told[1] == "  not fresh: learned from by law"
 
 
 def test_answers_of_a_unit_cell_are_called_so(tmp_path):
