@@ -67,7 +67,7 @@ _SLIP = (
     Parameter("h", "Pa", "initial slope of the saturating hardening, 0 for none", 0.0),
     Parameter("sigma_inf", "Pa", "its saturation", 0.0, exclusive=True),
     Parameter("h_ij", "Pa", "hardening by slip on the other systems", 0.0, default=0.0),
-    Parameter("tau_0", "Pa", "drag stress", 0.0, exclusive=True),
+    Parameter("tau_0", "Pa", "drag stress", 1e3),
     Parameter("m", "1", "rate sensitivity: rate = gamma_dot_0 (overstress / tau_0)^(1/m)", 0.001, 1.0),
     Parameter("gamma_dot_0", "1/s", "reference rate", 0.0, exclusive=True),
 )

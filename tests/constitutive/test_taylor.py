@@ -366,6 +366,7 @@ def test_crystal_law_takes_an_orientation():
         ({"shear_modulus": 25e-3}, "shear_modulus = 0.025 is out of range"),
         ({"shear_modulus": 25.0}, "25 GPa would be 2.5e+10"),
         ({"lambda_e": 24e3}, "24000 MPa would be 2.4e+10"),
+        ({"slip.0.tau_0": 17.5}, "17.5 MPa would be 1.75e+07"),
         ({"c_over_a": 1e-300}, "c_over_a = 1e-300 is out of range"),
         ({"grains": 10**12}, "at least 1 and at most 1e+06"),
         ({"slip.0.m": 1e-9}, "at least 0.001 and at most 1"),
