@@ -53,6 +53,21 @@ def alone_in(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def alone_with(file: Path) -> Iterator[None]:
+    """As `alone_in`, for one file of a folder: the lock is a file beside it, which goes when we leave."""
+    lock = file.with_suffix(".lock")
+    descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT, 0o666)
+    try:
+        _lock(descriptor, file)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
 def _lock(descriptor: int, folder: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from cases.options import OptionError, command_parser, count, natural, new_file, positive, user_errors
+from fem.folder import alone_with
 from learning.pytorch import torch
 from learning.train_pca_net import PcaNetTraining
 from learning.train_recurrent import RecurrentTraining
@@ -65,7 +66,13 @@ def main(arguments: list[str] | None = None) -> Path:
         raise OptionError(f"--device {options.device}: torch finds no GPU here (torch.cuda.is_available() is False)")
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    training = KINDS[kind].begin(options)
+    with alone_with(artefact):
+        return train(KINDS[kind], options)
+
+
+def train(kind: type[Training], options: argparse.Namespace) -> Path:
+    """Train, and write the artefact; leaves with 130 where told to stop before the end."""
+    training = kind.begin(options)
     if options.resume:
         training.resume()
     training.check_test()

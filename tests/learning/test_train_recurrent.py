@@ -17,6 +17,7 @@ from constitutive.artefact import load_artefact, read_artefact, save_artefact  #
 from constitutive.drive import drive  # noqa: E402
 from constitutive.material import load_material  # noqa: E402
 from constitutive.tensor import full, symmetric  # noqa: E402
+from fem.folder import alone_with  # noqa: E402
 from learning import dataset, generate, train  # noqa: E402
 from learning.judgement import all_known, learned_from  # noqa: E402
 from learning.networks import InternalVariableNetwork, norm_squared  # noqa: E402
@@ -92,6 +93,15 @@ def test_a_trained_law_is_not_replaced_unasked(data, artefact, tmp_path, capsys)
         assert reason in capsys.readouterr().err
     assert artefact.read_bytes() == law and not begun.exists()
     assert run(data, begun, "--iterations", "4", "--overwrite").exists()
+
+
+@pytest.mark.parametrize("option", ["--resume", "--overwrite"])
+def test_an_artefact_is_of_one_training_at_a_time(data, artefact, capsys, option):
+    before = {file: file.read_bytes() for file in artefact.parent.iterdir() if file.is_file()}
+    with alone_with(artefact), pytest.raises(SystemExit):
+        run(data, artefact, "--iterations", "2", option)
+    assert "another process is at work there" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in artefact.parent.iterdir() if file.is_file()} == before
 
 
 def test_the_artefact_says_what_it_is(data, artefact):
