@@ -51,8 +51,9 @@ def shown(errors: Any) -> np.ndarray:
 
 
 def plain_numbers(axes: Axes) -> None:
-    """Numbers without powers on a logarithmic ordinate that may span less than a decade."""
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    """Numbers without powers, two at least, on a logarithmic ordinate that may span less than a decade."""
+    lowest, highest = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)) if highest > 5.0 * lowest else MaxNLocator(5))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
 
@@ -136,7 +137,7 @@ def draw_samples(path: Path, laws: Sequence[Judged], sets: Sequence[PathSet]) ->
     for axes, (paths, name, i) in zip(grid, chosen, strict=False):
         draw_sample(axes, laws, paths, i)
         kind = "" if str(paths.kinds[i]) in name else f", {paths.kinds[i]}"
-        axes.set_title(f"{paths.name}: {name}{kind}, {1e6 * np.ptp(paths.time[i]):.3g} us", fontsize="medium")
+        axes.set_title(f"{paths.name}: {name}{kind}, {1e6 * np.ptp(paths.time[i]):.3g} µs", fontsize="medium")
     figure.suptitle("deviatoric stress, MPa, over equivalent log strain, along the direction of its largest; errors")
     key = grid[0]
     key.plot([], [], **FINE)

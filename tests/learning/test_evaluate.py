@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import learning.fresh_paths
 from constitutive.artefact import TRAINED, read_artefact, save_artefact
@@ -11,6 +12,7 @@ from constitutive.drive import drive
 from constitutive.law import LawError
 from constitutive.material import load_material
 from learning import checks, evaluate, generate
+from learning.evaluation_pictures import plain_numbers
 from learning.evaluation_report import markdown, terminal
 from learning.fresh_paths import answer, drawn_set, kinds_of, stored_set
 from learning.judgement import all_known, learned_from, share_paths
@@ -79,6 +81,14 @@ def test_files_and_their_protection(tmp_path, capsys, few_steps):
     with pytest.raises(SystemExit):
         run(folder, STIFFER, "--reference", STEEL, "--overwrite")
     assert "other files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limits", [(9.5, 19.5), (5.1, 7.9), (3.0, 60.0)])
+def test_a_logarithmic_ordinate_has_two_numbers_at_least(limits):
+    axes = Figure().subplots()
+    axes.set(yscale="log", ylim=limits)
+    plain_numbers(axes)
+    assert sum(limits[0] <= tick <= limits[1] for tick in axes.yaxis.get_major_locator()()) >= 2
 
 
 def test_stored_paths_give_the_errors_of_fresh_ones(tmp_path):
