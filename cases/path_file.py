@@ -25,7 +25,8 @@ def read_path(path: Path) -> tuple[np.ndarray, np.ndarray]:
     for name in COLUMNS:
         if header.count(name) != 1:
             many = "is missing" if name not in header else "is there more than once"
-            raise PathError(f"{path}, line {rows[0][0]}: column {name} {many}; the columns are {','.join(COLUMNS)}")
+            wanted = f"the columns, with commas between, are {','.join(COLUMNS)}"
+            raise PathError(f"{path}, line {rows[0][0]}: column {name} {many}; {wanted}")
     order = [header.index(name) for name in COLUMNS]
     table = np.array([_numbers(path, line, row, order, len(header)) for line, row in rows[1:]])
     times, F = table[:, 0], table[:, 1:].reshape(-1, 3, 3)
@@ -35,7 +36,8 @@ def read_path(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _numbers(path: Path, line: int, row: list[str], order: list[int], width: int) -> list[float]:
     if len(row) != width:
-        raise PathError(f"{path}, line {line}: {len(row)} values where the header names {width} columns")
+        found = f"{len(row)} values where the header names {width} columns"
+        raise PathError(f"{path}, line {line}: {found}; decimals have points, values commas between")
     values = []
     for name, column in zip(COLUMNS, order, strict=True):
         try:

@@ -170,6 +170,11 @@ def test_mistakes_are_answered_in_one_line(capsys, arguments, words):
         ("", "a header t,F11"),
         (f"{HEADER}\n0,{IDENTITY}\n", "at least two rows"),
         (f"{HEADER.replace('F22', 'F2')}\n0,{IDENTITY}\n1,{IDENTITY}\n", "line 1: column F22 is missing"),
+        (f"{HEADER}\n0,{IDENTITY}\n1,{IDENTITY}\n".replace(",", ";"), "the columns, with commas between, are t,F11,"),
+        (
+            f"{HEADER}\n0,0,{IDENTITY}\n1,{IDENTITY}\n",
+            "line 2: 11 values where the header names 10 columns; decimals have",
+        ),
         (f"{HEADER},F11\n0,{IDENTITY},1\n1,{IDENTITY},1\n", "line 1: column F11 is there more than once"),
         (f"{HEADER}\n0,{IDENTITY}\n\n1,1,0,0,0,x,0,0,0,1\n", "line 4, column F22: 'x' is not a finite number"),
         (f"{HEADER}\n0,{IDENTITY}\n1,1,0,0,0,1,0,0,0,nan\n", "line 3, column F33: 'nan'"),
