@@ -192,7 +192,7 @@ class Training(ABC):
         try:
             state = torch.load(self.checkpoint, map_location=self.options.device, weights_only=True)
             found, wanted = state["identity"], self._whole_identity()
-        except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
             raise OptionError(f"{self.checkpoint} cannot be read ({type(error).__name__}): begin anew") from None
         if wanted | found != wanted:  # older checkpoints tell less
             there = ", ".join(f"{key} {value}" for key, value in found.items() if wanted.get(key) != value)

@@ -491,10 +491,11 @@ def test_a_checkpoint_that_does_not_fit_is_refused(data, artefact, tmp_path, cap
     with pytest.raises(SystemExit):
         run(data, tmp_path / "law.npz", "--iterations", "12", "--resume", "--isotropic")
     assert "another network is there (isotropic False)" in capsys.readouterr().err
-    (tmp_path / "law.checkpoint.pt").write_bytes(checkpoint[:1000])
-    with pytest.raises(SystemExit):
-        run(data, tmp_path / "law.npz", "--iterations", "12", "--resume")
-    assert "cannot be read" in capsys.readouterr().err
+    for size in (1000, len(checkpoint) // 2):  # torch has an error of its own, or the system's
+        (tmp_path / "law.checkpoint.pt").write_bytes(checkpoint[:size])
+        with pytest.raises(SystemExit):
+            run(data, tmp_path / "law.npz", "--iterations", "12", "--resume")
+        assert "law.checkpoint.pt cannot be read" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_not_finite_ends_the_training(data, tmp_path, monkeypatch, capsys):
