@@ -127,12 +127,11 @@ class RigidContact:
                 self._touch(account, mine[k], time, dt, dt_mid)
                 account.result[:] = result
                 pushes[k] = velocity[nodes] - free
-            changes.append(np.abs(pushes - last).max())
-            if changes[-1] <= SETTLED * np.abs(pushes).max():
+            changes.append(np.abs(pushes - last).max(axis=(0, 2)))
+            if changes[-1].max() <= SETTLED * np.abs(pushes).max():
                 break
-        if changes[-1] > 0.5 * changes[0]:
-            velocity[nodes] = before
-            return
+        pinched = changes[-1] > 0.5 * changes[0]
+        velocity[nodes[pinched]], pushes[:, pinched] = before[pinched], first[:, pinched]
         for k, account in enumerate(accounts):
             force = self.mass[nodes] @ (pushes[k] - first[k]) / dt_mid  # more on the nodes than at first
             account.result[:3] -= force

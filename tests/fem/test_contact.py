@@ -184,6 +184,25 @@ def test_a_pinched_node_ends_on_the_last_body(rubber):
     assert solver.displacement[model.nodes("z_min"), 2] == pytest.approx(1e-4 - solver.time, abs=1e-12)
 
 
+def test_a_pinched_node_leaves_others_their_shares(rubber):
+    """A block in a groove does not see that two planes close on a layer of nodes of another block."""
+    block, c = box((0.1, 0.1, 0.1), (2, 2, 2)), np.sqrt(0.5)
+    points = [block.points @ np.array([[c, 0, c], [0, 1, 0], [-c, 0, c]]), block.points + np.array([1.0, 0.0, 0.0])]
+    n = len(block.points)
+    mesh = Mesh(np.concatenate(points), np.concatenate([block.hexes, block.hexes + n]))
+    fallen = []
+    for speed in (0.0, 10.0):
+        model = Model(mesh, rubber).initial_velocity((0.0, 0.0, -10.0), range(n))
+        for side in (1.0, -1.0):
+            model.contact(plane((0, 0, 0), (side, 0, 11.0)), range(n))
+            model.contact(plane((0, 0, -1e-4 * side), (0, 0, side), (0, 0, side * speed)), n + block.nodes("z_min"))
+        solver = Solver(model)
+        for _ in range(50):
+            solver.step(2e-6)
+        fallen.append(solver.displacement[:n])
+    assert np.array_equal(*fallen)
+
+
 @pytest.mark.parametrize("method", ["kinematic", "penalty"])
 def test_a_node_that_is_held_in_all_of_the_normal_is_not_pushed(method, rubber):
     model = Model(box((0.1, 0.1, 0.05), (4, 4, 2)), rubber).fix(None, "z").initial_velocity((10.0, 0.0, 0.0))
