@@ -11,7 +11,8 @@ Penalty contact: f = -m (k g + 2 xi sqrt(k) dg/dt) n, never pulling, k = penalty
 Friction (Coulomb): the tangential relative velocity is braked by at most mu times the normal impulse.
 Supports: a node that is held in a part of n moves along the rest, pushed by that part of the normal force only; what
 the support takes is not in the force on the body. A node held in all of n, or in all but a tenth, is not pushed: it
-would have to go aside ten times as far as the body comes near.
+would have to go aside ten times as far as the body comes near. Nor is it pushed out at once when it no longer is so
+held: a node that is held in a part of n and begins a step inside a body is kept from going deeper.
 Several bodies: a node that kinematic contact would push by more than one gets from each what it needs beside the
 others, without friction whatever their order (fem/rigid_contact.py). Penalty contact goes before kinematic contact, and
 damps by the velocity before all pushes.
@@ -27,6 +28,7 @@ from constitutive.jit import inline, njit
 
 PLANE, SPHERE, CYLINDER = 0, 1, 2
 HELD = 0.01  # assumed: a node is not pushed where less than this is left of n.n in the directions that are free
+ROUND_OFF = 1e-9  # of n.n: what is missing of 1 where no support takes part of the push
 PENALTY_DAMPING = 0.3  # fraction of critical, assumed: quiets the bounce of light surface nodes
 
 
@@ -184,6 +186,10 @@ def kinematic_contact(shape, numbers, body_velocity, friction, time_new, dt, dt_
             size2 = nx * nx + ny * ny + nz * nz  # below 1 where a support takes part of the push
             if size2 < HELD:
                 break
+            if size2 < 1.0 - ROUND_OFF:
+                start = signed_distance(shape, numbers, x + body_velocity[0] * dt, y + body_velocity[1] * dt,
+                                        z + body_velocity[2] * dt)[0]  # fmt: skip
+                g = min(g - min(start, 0.0), 0.0)
             scale = -g / (dt * size2)
             vx, vy, vz = vx + scale * nx, vy + scale * ny, vz + scale * nz
             if friction > 0.0 and sweep == 0:

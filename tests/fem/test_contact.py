@@ -224,6 +224,22 @@ def test_a_node_that_is_held_in_nearly_all_of_the_normal_is_not_shot_aside(metho
 
 
 @pytest.mark.parametrize("method", ["kinematic", "penalty"])
+@pytest.mark.parametrize("aside", [1e-3, 2e-3])
+def test_a_node_that_could_not_be_pushed_is_not_shot_aside_later(method, aside, rubber):
+    """A small ball goes down through a face that is held against it: the node beside its middle is soon held in less.
+
+    Of what is left of the normal then, a tenth, it may go aside ten times as fast as the ball.
+    """
+    ball = sphere((0.05 + aside, 0.05, 0.13), 0.03, (0, 0, -10.0))
+    model = Model(box((0.1, 0.1, 0.1), (4, 4, 4)), rubber).fix("z_max", "z").fix("z_min")
+    solver = Solver(model.contact(ball, method=method))
+    while solver.time < 4e-3:
+        solver.step(solver.stable_step())
+        assert np.abs(solver.velocity).max() < 110.0
+    assert np.abs(solver.displacement).max() > aside
+
+
+@pytest.mark.parametrize("method", ["kinematic", "penalty"])
 def test_enough_friction_sticks(method, rubber):
     mesh = box((0.1, 0.1, 0.05), (4, 4, 2))
     model = Model(mesh, rubber).initial_velocity((0.05, 0.0, -1.0)).contact(plane(friction=5.0), "z_min", method)
