@@ -107,8 +107,11 @@ class Model:
     def contact(self, body: RigidBody, nodes=None, method: str = "kinematic") -> "Model":
         """Let nodes (default: the whole surface) touch a rigid body, which none of them may lie in at the start.
 
-        By default no node of the mesh may, or the body would begin inside it. Supports and prescribed velocities go
-        before contact, as in ABAQUS: a node is not pushed in a direction in which it is held or moved.
+        By default no node of the mesh may, or the body would begin inside it. A part's planes of symmetry are surface
+        here: a body that gets past the outer nodes meets nodes there that are within the whole body.
+
+        Supports and prescribed velocities go before contact, as in ABAQUS: a node is not pushed in a direction in which
+        it is held or moved.
         """
         if method not in CONTACTS:
             raise BoundaryError(f"no contact method is called '{method}'; choose one of {', '.join(CONTACTS)}")
