@@ -16,6 +16,7 @@ from fem.mesh import Mesh, MeshError, as_nodes, check_mesh, surface_nodes
 ELEMENTS = ("hex8r", "hex8")
 CONTACTS = ("kinematic", "penalty")
 MIRRORED = ("", "x", "y", "z", "xy", "xz", "yz", "xyz")  # normals of planes of symmetry
+TOUCHING = 1e-7  # of the mesh's size: how deep in a rigid body a node may lie at the start, as float32 coordinates do
 SAMPLES = [0.0, *np.geomspace(1e-9, 1e-1, 41).tolist()]  # s: times that tell one load from another
 
 
@@ -116,7 +117,7 @@ class Model:
         if method not in CONTACTS:
             raise BoundaryError(f"no contact method is called '{method}'; choose one of {', '.join(CONTACTS)}")
         given = self.nodes(nodes)
-        inside = body.distance(self.mesh.points[given]) < -1e-9
+        inside = body.distance(self.mesh.points[given]) < -TOUCHING * np.ptp(self.mesh.points, axis=0).max()
         if inside.any():
             node = int(given[np.argmax(inside)])
             place = tuple(self.mesh.points[node].tolist())

@@ -351,6 +351,15 @@ def test_the_start_inside_a_body_is_refused(rubber):
     Model(mesh, rubber).contact(within, nodes="z_max")  # the other nodes do not meet it
 
 
+@pytest.mark.parametrize("size", [1e-6, 1.0])
+def test_touching_at_the_start_is_a_part_of_the_size(size, rubber):
+    """A face whose coordinates are rounded to single precision touches a plane, one much deeper is inside."""
+    mesh = box((0.1 * size, 0.1 * size, 0.1 * size), (2, 2, 2))
+    Model(mesh, rubber).contact(plane((0, 0, 0.05 * 1.2e-7 * size)))
+    with pytest.raises(ValueError, match="inside the rigid body 'wall'"):
+        Model(mesh, rubber).contact(plane((0, 0, 5e-7 * size)))
+
+
 @pytest.mark.parametrize("method", ["kinematic", "penalty"])
 def test_prescribed_motion_goes_before_contact_and_energy_balances(method, rubber):
     mesh = box((0.1, 0.1, 0.1), (4, 4, 4))
