@@ -45,38 +45,36 @@ def alone_in(folder: Path) -> Iterator[None]:
 
     Raises RunError where another process holds it.
     """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        _lock(descriptor, folder)
+    with _locked(os.open(folder, os.O_RDONLY), folder):
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
 def alone_with(file: Path) -> Iterator[None]:
     """As `alone_in`, for one file of a folder: the lock is a file beside it, which goes when we leave."""
     lock = file.with_suffix(".lock")
-    descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT, 0o666)
-    try:
-        _lock(descriptor, file)
+    with _locked(os.open(lock, os.O_WRONLY | os.O_CREAT, 0o666), file):
         try:
             yield
         finally:
             lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(descriptor: int, place: Path) -> Iterator[None]:
+    """Hold the lock of an open file or folder, and close it at the end; `place` is what the error names."""
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                f"{place}: another process is at work there; wait until it ends, or choose another --output"
+            ) from None
+        except OSError:
+            pass  # some network disks lock nothing: better unguarded than not at all
+        yield
     finally:
         os.close(descriptor)
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise RunError(
-            f"{folder}: another process is at work there; wait until it ends, or choose another --output"
-        ) from None
-    except OSError:
-        pass  # some network disks lock no folders: better unguarded than not at all
 
 
 def _take_over(path: Path, restart: bool, overwrite: bool) -> None:
