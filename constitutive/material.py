@@ -274,7 +274,7 @@ def _toml_lines(values: Mapping[str, Any]) -> list[str]:
     def is_tables(value):
         return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
 
-    lines = [f"{k} = {_toml(v)}" for k, v in values.items() if v is not None and not is_tables(v)]
+    lines = [f"{k} = {toml_value(v)}" for k, v in values.items() if v is not None and not is_tables(v)]
     for key, value in values.items():
         if is_tables(value):
             for table in value:
@@ -282,9 +282,10 @@ def _toml_lines(values: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """A number, text or list as TOML writes it."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(_toml(item) for item in value)}]"
+        return f"[{', '.join(toml_value(item) for item in value)}]"
     return repr(value)

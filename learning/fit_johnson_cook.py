@@ -10,7 +10,6 @@ heat (Taylor-Quinney factor 0). Johnson-Cook has one strength for tension, compr
 tension-compression asymmetry, from its twins, and its hardening by stages stay in the residual.
 """
 
-import json
 import shlex
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +20,7 @@ from scipy.optimize import least_squares
 from cases.options import OptionError, add_output, command_parser, count, new_file, user_errors
 from constitutive.crystal_state import grain_weights
 from constitutive.drive import drive
-from constitutive.material import Material, load_material
+from constitutive.material import Material, load_material, toml_value
 from constitutive.tensor import von_mises
 from constitutive.whole_file import replace_text
 
@@ -98,11 +97,6 @@ def residual_table(stress: dict[float, np.ndarray], fitted: dict[float, np.ndarr
     return lines
 
 
-def escaped(text: str) -> str:
-    """A text as it stands between a TOML string's quotes."""
-    return json.dumps(text, ensure_ascii=False)[1:-1]
-
-
 def material_text(source: Material, constants: np.ndarray, grains: int, table: list[str], command: str) -> str:
     """The fitted material as TOML."""
     A, B, n, C = constants
@@ -111,10 +105,10 @@ def material_text(source: Material, constants: np.ndarray, grains: int, table: l
     bulk = law.p_wave_modulus - 4.0 / 3.0 * law.shear_modulus
     lines = [
         'law = "johnson_cook"',
-        f'name = "{escaped(source.name)}, empirical"',
+        f"name = {toml_value(f'{source.name}, empirical')}",
         'source = """',
-        f"Fitted to the Taylor polycrystal of {grains} grains '{escaped(source.path.stem)}' by",
-        f"    {escaped(command)}",
+        f"Fitted to the Taylor polycrystal of {grains} grains '{toml_value(source.path.stem)[1:-1]}' by",
+        f"    {toml_value(command)[1:-1]}",
         f"in isochoric tension, compression and shear to an equivalent strain of {STRAIN}, at {rates} 1/s;",
         "isothermal, so nothing heats. Relative root mean square difference of von Mises stress at these rates:",
         *table,
