@@ -64,6 +64,11 @@ class Mesh:
         object.__setattr__(self, "hexes", hexes)
         object.__setattr__(self, "node_sets", MappingProxyType(sets))
 
+    @property
+    def size(self) -> float:
+        """Longest side of the box around it, m."""
+        return float(np.ptp(self.points, axis=0).max())
+
     def nodes(self, name: str) -> np.ndarray:
         """Indices of the named node set; raises MeshError with the known names."""
         if name not in self.node_sets:
@@ -103,9 +108,8 @@ def check_mesh(mesh: Mesh) -> None:
     _check_shapes(mesh)
     _check_neighbours(mesh)
     _warn_of_coincident_nodes(mesh)
-    size = np.ptp(mesh.points, axis=0).max()
-    if size > LARGEST_PLAUSIBLE_SIZE:
-        text = f"the mesh is {size:.4g} m long: if these are millimetres, read or build it with scale=1e-3"
+    if mesh.size > LARGEST_PLAUSIBLE_SIZE:
+        text = f"the mesh is {mesh.size:.4g} m long: if these are millimetres, read or build it with scale=1e-3"
         warnings.warn(text, MeshWarning, stacklevel=2)
 
 
@@ -230,7 +234,7 @@ def _equal_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _warn_of_coincident_nodes(mesh: Mesh) -> None:
     """Cheap: nodes are compared on a grid, so a pair on either side of a grid plane is missed."""
-    low, size = mesh.points.min(axis=0), max(np.ptp(mesh.points, axis=0).max(), 1e-300)
+    low, size = mesh.points.min(axis=0), max(mesh.size, 1e-300)
     grid = np.rint((mesh.points - low) / (size * COINCIDENCE)).astype(np.int64)
     keys = (grid[:, 0] << 42) | (grid[:, 1] << 21) | grid[:, 2]
     order = np.argsort(keys, kind="stable")

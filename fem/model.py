@@ -117,7 +117,7 @@ class Model:
         if method not in CONTACTS:
             raise BoundaryError(f"no contact method is called '{method}'; choose one of {', '.join(CONTACTS)}")
         given = self.nodes(nodes)
-        inside = body.distance(self.mesh.points[given]) < -TOUCHING * np.ptp(self.mesh.points, axis=0).max()
+        inside = body.distance(self.mesh.points[given]) < -TOUCHING * self.mesh.size
         if inside.any():
             node = int(given[np.argmax(inside)])
             place = tuple(self.mesh.points[node].tolist())
