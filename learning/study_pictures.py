@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from fem.picture import save
 from learning import study_paths
 from learning.dataset import DataSet
+from learning.evaluation_pictures import plain_numbers
 from learning.study_findings import main_models
 
 TRUTH: dict[str, Any] = {"color": "black", "lw": 1.6}
@@ -48,9 +48,7 @@ def draw_all(
 def in_per_cent(axes: Axes) -> None:
     """A logarithmic axis of errors, and the legend."""
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    plain_numbers(axes)
     axes.legend(fontsize="small")
 
 
