@@ -193,11 +193,11 @@ def patterns(w, at):
 
 
 @inline
-def _store_bend(w, at, hu, X, H, inverse):
+def _store_bend(w, at, hu, X, F, adj, per_J):
     """F^-1 g, g = h . u - (F - I) X, of a pattern."""
-    affine = times(H, X)
-    bent = times(inverse, (hu[0] - affine[0], hu[1] - affine[1], hu[2] - affine[2]))
-    w[at], w[at + N], w[at + 2 * N] = bent
+    x = times(F, X)
+    bent = times(adj, (hu[0] - (x[0] - X[0]), hu[1] - (x[1] - X[1]), hu[2] - (x[2] - X[2])))
+    w[at], w[at + N], w[at + 2 * N] = per_J * bent[0], per_J * bent[1], per_J * bent[2]
 
 
 @njit
@@ -206,22 +206,20 @@ def _bend(X, w):
     for p in range(N):
         F = load_tensor(w, _F + p)
         adj = adjugate(F)
-        s = 1.0 / (F[0] * adj[0] + F[1] * adj[3] + F[2] * adj[6])
-        inverse = (s * adj[0], s * adj[1], s * adj[2], s * adj[3], s * adj[4], s * adj[5], s * adj[6], s * adj[7],
-                   s * adj[8])  # fmt: skip
-        H = (F[0] - 1.0, F[1], F[2], F[3], F[4] - 1.0, F[5], F[6], F[7], F[8] - 1.0)
+        per_J = 1.0 / (F[0] * adj[0] + F[1] * adj[3] + F[2] * adj[6])
         x, y, z = patterns(w, _U + p), patterns(w, _U + N + p), patterns(w, _U + 2 * N + p)
-        _store_bend(w, _BENT + p, (x[0], y[0], z[0]), load_vector(X, p), H, inverse)
-        _store_bend(w, _BENT + 3 * N + p, (x[1], y[1], z[1]), load_vector(X, 3 * N + p), H, inverse)
-        _store_bend(w, _BENT + 6 * N + p, (x[2], y[2], z[2]), load_vector(X, 6 * N + p), H, inverse)
-        _store_bend(w, _BENT + 9 * N + p, (x[3], y[3], z[3]), load_vector(X, 9 * N + p), H, inverse)
+        _store_bend(w, _BENT + p, (x[0], y[0], z[0]), load_vector(X, p), F, adj, per_J)
+        _store_bend(w, _BENT + 3 * N + p, (x[1], y[1], z[1]), load_vector(X, 3 * N + p), F, adj, per_J)
+        _store_bend(w, _BENT + 6 * N + p, (x[2], y[2], z[2]), load_vector(X, 6 * N + p), F, adj, per_J)
+        _store_bend(w, _BENT + 9 * N + p, (x[3], y[3], z[3]), load_vector(X, 9 * N + p), F, adj, per_J)
 
 
 @njit
 def _nodal_forces(viscous, stiff, dt, B, X, length, F_old, before, w):
     """Element forces of stress and hourglass control; work of the latter.
 
-    before: of the last step, q_alpha (4 component + alpha) and, from 12 N, what they took from V0 P (9).
+    Of pattern alpha: X X_alpha, Z F^-1 g_alpha, r a d_alpha, q a d_alpha + k g_alpha; R what all take from V0 P.
+    before: the q (4 component + alpha) and, from 12 N, the R (9) of the last step.
     """
     for p in range(N):
         w[_WORK + 2 * N + p] = 0.0
