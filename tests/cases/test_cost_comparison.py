@@ -85,29 +85,27 @@ def test_a_law_that_failed_in_one_case_is_told_in_the_other(compared, tmp_path):
     assert (tmp_path / "cost.png").exists()
 
 
-def test_a_law_that_others_are_related_to_may_fail(tmp_path, monkeypatch):
+def fail_where(condition, monkeypatch):
+    """Let runs fail whose options meet a condition."""
     compute = cost_measurement.compute
 
     def failing(options, *rest):
-        if options.law == "johnson_cook":
+        if condition(options):
             raise MaterialError("no")
         return compute(options, *rest)
 
     monkeypatch.setattr(cost_measurement, "compute", failing)
+
+
+def test_a_law_that_others_are_related_to_may_fail(tmp_path, monkeypatch):
+    fail_where(lambda options: options.law == "johnson_cook", monkeypatch)
     laws = ["--laws", "johnson_cook", "j2", "--cases", "rod"]
     report = cost_comparison.main([*COARSE, *laws, "--output", str(tmp_path / "out"), "--quiet"])
     assert list(report["cases"]["rod"]) == ["j2"] and "ratio" not in report["cases"]["rod"]["j2"]
 
 
 def test_a_case_in_which_every_law_fails_is_left_out(tmp_path, monkeypatch):
-    compute = cost_measurement.compute
-
-    def failing(options, *rest):
-        if options.case == "plate_impact":
-            raise MaterialError("no")
-        return compute(options, *rest)
-
-    monkeypatch.setattr(cost_measurement, "compute", failing)
+    fail_where(lambda options: options.case == "plate_impact", monkeypatch)
     report = cost_comparison.main([*COARSE, "--laws", "j2", "--output", str(tmp_path), "--quiet"])
     assert list(report["cases"]) == ["rod"] and list(report["cases"]["rod"]) == ["j2"]
     assert "Left out: plate: every law failed" in (tmp_path / "cost.md").read_text()
